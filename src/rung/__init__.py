@@ -1,0 +1,1 @@
+"""Rung keeps every user's standing in a payment campaign exactly right."""

@@ -1,0 +1,1 @@
+"""The campaign spec: what a campaign says, checked and typed. Pure."""

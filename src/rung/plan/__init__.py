@@ -1,0 +1,1 @@
+"""A version compiled to one relational plan, run on columns. Pure."""

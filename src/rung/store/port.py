@@ -1,0 +1,157 @@
+"""The store port: the keyed state that serves reads, written by one guarded, atomic change.
+
+Records are opaque bytes here (`rung.store.records` gives them their form); a store only keeps
+them, atomically and durably.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class StoreError(Exception):
+    """The store cannot do what was asked, and no retry will help; the text names the fix."""
+
+
+class Overtaken(Exception):
+    """The state read for a change has moved since: read again and decide again.
+
+    Another worker applied the partition, or the catalog got a new revision.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How far a partition has been applied.
+
+    `offset` is that of the last event applied (-1: none), `event_at` the latest time of any step
+    applied, in microseconds since the epoch (None: no event had one yet).
+    """
+
+    offset: int
+    event_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An event that was not applied, and why; times are microseconds since the epoch."""
+
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    at: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What all workers on this store have done, counted once like everything else."""
+
+    events: int = 0
+    duplicates: int = 0
+    batches: int = 0
+    quarantined: Mapping[str, int] = field(default_factory=dict[str, int])
+    last_batch_events: int = 0
+    last_batch_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The effect of one micro-batch: all of it is stored, or nothing.
+
+    `expected` and `applied` hold, per partition, the state that the change was computed from and
+    the state after it. The other fields map a key to its new record.
+    """
+
+    catalog_revision: int
+    expected: Mapping[int, Applied]
+    applied: Mapping[int, Applied]
+    transactions: Sequence[tuple[bytes, bytes]]
+    users: Sequence[tuple[bytes, bytes]]
+    user_attributes: Sequence[tuple[bytes, bytes]]
+    quarantined: Sequence[Quarantined]
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One user's records and the state of one partition, from a single snapshot."""
+
+    figures: bytes | None
+    user_attributes: bytes | None
+    applied: Applied
+
+
+class Store(Protocol):
+    """Keyed state. Every read method answers from one snapshot."""
+
+    def applied(self) -> Mapping[int, Applied]:
+        """Return how far each partition has been applied; one never applied is absent."""
+        ...
+
+    def standing(self, user_id: bytes, partition: int) -> Standing:
+        """Return what a status is evaluated from."""
+        ...
+
+    def transactions(self, transaction_ids: Sequence[bytes]) -> Sequence[bytes | None]:
+        """Return the stored record of each transaction, None where there is none."""
+        ...
+
+    def users(self, user_ids: Sequence[bytes]) -> Sequence[bytes | None]:
+        """Return the stored figures of each user, None where there are none."""
+        ...
+
+    def user_attributes(self, user_ids: Sequence[bytes]) -> Sequence[bytes | None]:
+        """Return the stored attributes of each user, None where there are none."""
+        ...
+
+    def every_user(self) -> Iterable[tuple[bytes, bytes]]:
+        """Yield every user id with its figures, in the order of the ids."""
+        ...
+
+    def counters(self) -> Counters:
+        """Return what has been done so far."""
+        ...
+
+    def commit(self, change: Change) -> None:
+        """Store a change durably, all or nothing.
+
+        Raises:
+            Overtaken: a partition is not at its expected state, or the catalog moved on.
+        """
+        ...
+
+    def catalog(self) -> tuple[int, bytes | None]:
+        """Return the catalog's revision (0: empty) and its record."""
+        ...
+
+    def put_catalog(self, expected_revision: int, record: bytes, applied: Mapping[int, Applied]) -> None:
+        """Replace the catalog and raise its revision by one.
+
+        Raises:
+            Overtaken: the revision, or how far a partition is applied, differs from what was read.
+        """
+        ...
+
+    def quarantine(self, after: tuple[int, int] | None, count_max: int) -> Sequence[Quarantined]:
+        """Return quarantined events in the order of their positions, from just after one."""
+        ...
+
+    def quarantined(self, partition: int, offset: int) -> Quarantined | None:
+        """Return one quarantined event, or None."""
+        ...
+
+    def release(self, positions: Sequence[tuple[int, int]]) -> int:
+        """Remove events from quarantine and return how many there were."""
+        ...
+
+    def reset(self) -> None:
+        """Forget all that was derived from the log (all but the catalog)."""
+        ...
+
+    def close(self) -> None:
+        """Release what the store holds. Stored state stays."""
+        ...

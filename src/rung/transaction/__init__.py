@@ -1,0 +1,1 @@
+"""Transactions: events, histories, merge, contributions. Pure."""
