@@ -78,11 +78,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One user's records and the state of one partition, from a single snapshot."""
+    """One user's records and the state of one partition, from a single snapshot.
+
+    `catalog_revision` (0: empty) names the catalog that the figures belong to: a reader that has
+    compiled another revision reads the catalog again, so it needs no cache with a lifetime.
+    """
 
     figures: bytes | None
     user_attributes: bytes | None
     applied: Applied
+    catalog_revision: int
 
 
 class Store(Protocol):
