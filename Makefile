@@ -1,0 +1,58 @@
+# Every target sets up what it needs. `make PYTHON=/path/to/python3.12 test` chooses another Python.
+
+PYTHON ?= python3
+UV ?= uv
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --group build
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Make .venv, with .venv/bin/rung, from the hashed lock
+
+demo: setup ## Run the main job on real data, then serve it; ONCE=1 stops after printing
+	@$(BIN)/rung demo $(if $(ONCE),--once)
+
+test: $(VENV)/.installed-dev ## Run all tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev ## Lint, formatting, types, import contracts
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/basedpyright
+
+bench: setup ## Measure this machine; writes bench/results/
+	@$(BIN)/python -m bench
+
+lock: ## Choose dependency versions again (needs uv)
+	@$(LOCK) --upgrade --output-file requirements.lock
+	@$(LOCK) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove .venv and the caches
+	@rm -rf $(VENV) .ruff_cache .hypothesis .pytest_cache
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "error: $(PYTHON) not found. Install Python 3.11 or later, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: Rung needs Python 3.11 or later, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+			"Install a later one, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: $(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) --require-hashes --requirement requirements.lock
+	@$(PIP) --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	@echo "Adding the test tools to $(VENV) ..."
+	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@touch $@
