@@ -1,0 +1,296 @@
+"""From the bytes of a batch of events to columns; what cannot be read is rejected with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
+
+import msgspec
+import numpy as np
+import xxhash
+from msgspec import UNSET, Meta, Raw, UnsetType
+from numpy.typing import NDArray
+
+from rung.campaign.model import AttributeType
+from rung.transaction.attributes import Attributes, BadAttributes, declared_value, read_attributes, read_object
+from rung.transaction.history import AMOUNT_MAX, STATUSES, Histories, Integers, Mask
+from rung.transaction.reasons import Reason, Rejection
+from rung.transaction.times import parse_times
+
+EVENT_BYTES_MAX: Final = 64 * 1024
+ID_BYTES_MAX: Final = 128
+
+_Reject: TypeAlias = Callable[[int, Reason, str], None]
+_STATUS_CODES: Final = {status: code for code, status in enumerate(STATUSES)}
+
+
+class _Step(msgspec.Struct, gc=False):
+    status: Literal["CREATED", "AUTHORIZED", "COMPLETED", "REFUNDED", "CANCELED", "FAILED", "EXPIRED"]
+    at: str
+    amount: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
+
+
+class _Event(msgspec.Struct, gc=False):
+    user_id: str
+    transaction_id: str | UnsetType = UNSET
+    history: list[_Step] | UnsetType = UNSET
+    attributes: Raw = Raw(b"")
+    sequence: Annotated[int, Meta(ge=0, le=2**63 - 1)] | UnsetType = UNSET
+    user_attributes: Raw | UnsetType = UNSET
+
+
+_decode: Final = msgspec.json.Decoder(_Event).decode
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionEvents:
+    """The transaction events of a batch, as columns.
+
+    `rows` are their rows in the batch. `users` and `attributes` are 64-bit digests (uint64) of
+    the user id and the attributes. Event i has the attribute values `attribute_sets[sets[i]]`.
+    """
+
+    rows: Integers
+    transaction_ids: list[str]
+    user_ids: list[str]
+    users: NDArray[np.uint64]
+    attributes: NDArray[np.uint64]
+    sets: Integers
+    attribute_sets: Sequence[Attributes]
+    histories: Histories
+
+    def take(self, chosen: Integers) -> TransactionEvents:
+        """Return chosen events in the order of `chosen`."""
+        return TransactionEvents(
+            self.rows[chosen],
+            [self.transaction_ids[index] for index in chosen],
+            [self.user_ids[index] for index in chosen],
+            self.users[chosen],
+            self.attributes[chosen],
+            self.sets[chosen],
+            self.attribute_sets,
+            self.histories.take(chosen),
+        )
+
+
+class UserAttributesEvent(NamedTuple):
+    """One event that tells a user's attributes; nulls are left out of `values`."""
+
+    row: int
+    user_id: str
+    sequence: int
+    values: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A decoded batch: what it holds, and what cannot be applied (in no order)."""
+
+    transactions: TransactionEvents
+    user_attributes: Sequence[UserAttributesEvent]
+    rejections: Sequence[Rejection]
+
+
+def decode(
+    payloads: Sequence[bytes],
+    attributes: Mapping[str, AttributeType],
+    user_attributes: Mapping[str, AttributeType],
+) -> Batch:
+    """Decode and validate events; the declared attributes must have their declared types.
+
+    Unknown fields are ignored. Every payload becomes a row of one of the three parts of the
+    batch, never of two.
+    """
+    rejections: list[Rejection] = []
+    events, rows = _read(payloads, rejections)
+    bought: list[int] = []
+    changes: list[UserAttributesEvent] = []
+    for index, event in enumerate(events):
+        if event.transaction_id is not UNSET and event.history is not UNSET:
+            bought.append(index)
+        else:
+            _keep(_user_attributes(event, rows[index], user_attributes), changes, rejections)
+    if len(bought) < len(events):
+        events, rows = [events[index] for index in bought], [rows[index] for index in bought]
+    transactions = _columns(events, rows, attributes, rejections)
+    return Batch(transactions, changes, rejections)
+
+
+def _keep(
+    result: UserAttributesEvent | Rejection, changes: list[UserAttributesEvent], rejections: list[Rejection]
+) -> None:
+    if isinstance(result, Rejection):
+        rejections.append(result)
+    else:
+        changes.append(result)
+
+
+def _read(payloads: Sequence[bytes], rejections: list[Rejection]) -> tuple[list[_Event], list[int]]:
+    """Decode all payloads at once; only if one of them fails, tell them apart one by one."""
+    if not payloads or len(max(payloads, key=len)) <= EVENT_BYTES_MAX:
+        try:
+            return [_decode(payload) for payload in payloads], list(range(len(payloads)))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            # Some payload is bad: the loop below finds which, and why.
+            pass
+    events: list[_Event] = []
+    rows: list[int] = []
+    for row, payload in enumerate(payloads):
+        if len(payload) > EVENT_BYTES_MAX:
+            detail = f"{len(payload)} bytes; the limit is {EVENT_BYTES_MAX}"
+            rejections.append(Rejection(row, Reason.EVENT_TOO_LARGE, detail))
+            continue
+        try:
+            events.append(_decode(payload))
+        except msgspec.ValidationError as error:
+            rejections.append(Rejection(row, *_explain(str(error))))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            rejections.append(Rejection(row, Reason.NOT_JSON, str(error)))
+        except RecursionError:
+            rejections.append(Rejection(row, Reason.NOT_JSON, "nested too deeply"))
+        else:
+            rows.append(row)
+    return events, rows
+
+
+_PLACE: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<place>.*)`")
+_BY_FIELD: Final = {"status": Reason.UNKNOWN_STATUS, "amount": Reason.BAD_AMOUNT, "at": Reason.BAD_TIME}
+
+
+def _explain(error: str) -> tuple[Reason, str]:
+    """Turn the decoder's sentence into a reason code and "place: what"."""
+    match = _PLACE.fullmatch(error)
+    what, place = (match["what"], match["place"]) if match else (error, "")
+    detail = f"{place}: {what}" if place else what
+    if what.startswith("Object missing required field"):
+        return Reason.MISSING_FIELD, detail
+    if not place:
+        return Reason.NOT_AN_OBJECT, detail
+    if place.startswith("history["):
+        return _BY_FIELD.get(place.rpartition(".")[2], Reason.WRONG_TYPE), detail
+    return Reason.WRONG_TYPE, detail
+
+
+def _bad_id(name: str, value: str) -> tuple[Reason, str] | None:
+    size = len(value.encode())
+    if size == 0:
+        return Reason.BAD_ID, f"{name} is empty"
+    if size > ID_BYTES_MAX:
+        return Reason.ID_TOO_LONG, f"{name} has {size} bytes; the limit is {ID_BYTES_MAX}"
+    return None
+
+
+def _user_attributes(
+    event: _Event, row: int, declared: Mapping[str, AttributeType]
+) -> UserAttributesEvent | Rejection:
+    if event.transaction_id is not UNSET:
+        return Rejection(row, Reason.MISSING_FIELD, "a transaction without `history`")
+    if event.history is not UNSET:
+        return Rejection(row, Reason.MISSING_FIELD, "a history without `transaction_id`")
+    if event.user_attributes is UNSET:
+        return Rejection(row, Reason.MISSING_FIELD, "neither `transaction_id` nor `user_attributes`")
+    if event.sequence is UNSET:
+        return Rejection(row, Reason.MISSING_FIELD, "user attributes without `sequence`")
+    bad = _bad_id("user_id", event.user_id)
+    if bad is not None:
+        return Rejection(row, *bad)
+    try:
+        values = read_object(bytes(event.user_attributes), "user_attributes")
+        for name, kind in declared.items():
+            declared_value(values.get(name), kind, f"user_attributes.{name}")
+    except BadAttributes as error:
+        return Rejection(row, Reason.ATTRIBUTE_TYPE, str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Rejection(row, Reason.NOT_JSON, f"user_attributes: {error}")
+    return UserAttributesEvent(row, event.user_id, event.sequence, values)
+
+
+def _columns(
+    events: list[_Event], rows: list[int], declared: Mapping[str, AttributeType], rejections: list[Rejection]
+) -> TransactionEvents:
+    texts: dict[bytes, int] = {}
+    sets = np.array([texts.setdefault(bytes(event.attributes), len(texts)) for event in events], dtype=np.int64)
+    attribute_sets, bad_sets = _attribute_sets(texts, declared)
+    histories = [event.history or [] for event in events]
+    steps = list(chain.from_iterable(histories))
+    lengths = np.array([len(history) for history in histories], dtype=np.int64)
+    ats, bad_times = parse_times([step.at for step in steps])
+    transaction_ids = [event.transaction_id or "" for event in events]
+    user_ids = [event.user_id for event in events]
+    columns = TransactionEvents(
+        rows=np.array(rows, dtype=np.int64),
+        transaction_ids=transaction_ids,
+        user_ids=user_ids,
+        users=np.array([xxhash.xxh3_64_intdigest(user_id.encode()) for user_id in user_ids], dtype=np.uint64),
+        attributes=np.array([found.digest for found in attribute_sets], dtype=np.uint64)[sets],
+        sets=sets,
+        attribute_sets=attribute_sets,
+        histories=Histories.of_lengths(
+            lengths,
+            np.array([_STATUS_CODES[step.status] for step in steps], dtype=np.uint8),
+            ats,
+            np.array([step.amount for step in steps], dtype=np.int64),
+        ),
+    )
+    good = np.ones(len(events), dtype=np.bool_)
+
+    def reject(index: int, reason: Reason, detail: str) -> None:
+        if good[index]:
+            good[index] = False
+            rejections.append(Rejection(rows[index], reason, detail))
+
+    for index in _with_bad_ids(transaction_ids, user_ids):
+        for name, value in (("transaction_id", transaction_ids[index]), ("user_id", user_ids[index])):
+            bad = _bad_id(name, value)
+            if bad is not None:
+                reject(index, *bad)
+    for index in np.flatnonzero(lengths == 0):
+        reject(int(index), Reason.EMPTY_HISTORY, "history: expected at least one step")
+    if bad_times.any():
+        _reject_times(columns, bad_times, [step.at for step in steps], reject)
+    for index in np.flatnonzero(np.isin(sets, list(bad_sets))) if bad_sets else ():
+        reject(int(index), *bad_sets[int(sets[index])])
+    for mask, reason in columns.histories.broken_rules():
+        for index in np.flatnonzero(mask):
+            reject(int(index), reason, f"history of {lengths[index]} steps: {reason.sentence}")
+    return columns if good.all() else columns.take(np.flatnonzero(good))
+
+
+def _attribute_sets(
+    texts: Mapping[bytes, int], declared: Mapping[str, AttributeType]
+) -> tuple[list[Attributes], dict[int, tuple[Reason, str]]]:
+    found: list[Attributes] = []
+    bad: dict[int, tuple[Reason, str]] = {}
+    for text, index in texts.items():
+        try:
+            found.append(read_attributes(text, declared, "attributes"))
+            continue
+        except BadAttributes as error:
+            bad[index] = Reason.ATTRIBUTE_TYPE, str(error)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            bad[index] = Reason.NOT_JSON, f"attributes: {error}"
+        found.append(Attributes({}, 0))
+    return found, bad
+
+
+def _with_bad_ids(transaction_ids: list[str], user_ids: list[str]) -> list[int]:
+    # A character is at most four bytes, so only longer ids need a look at their bytes.
+    longest = ID_BYTES_MAX // 4
+    return [
+        index
+        for index, (transaction_id, user_id) in enumerate(zip(transaction_ids, user_ids, strict=True))
+        if not 0 < len(transaction_id) <= longest or not 0 < len(user_id) <= longest
+    ]
+
+
+def _reject_times(
+    events: TransactionEvents, bad: Mask, texts: list[str], reject: _Reject
+) -> None:
+    starts = events.histories.starts
+    for step in np.flatnonzero(bad):
+        index = int(np.searchsorted(starts, step, side="right")) - 1
+        place = f"history[{step - starts[index]}].at"
+        reject(index, Reason.BAD_TIME, f"{place}: expected RFC 3339 with an offset, got {texts[step][:64]!r}")

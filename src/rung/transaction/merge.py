@@ -1,0 +1,154 @@
+"""Merge: the histories of one transaction form a chain by prefix, and the longest is kept.
+
+Whatever order, duplicates and gaps the events come with, the same history remains. What does not
+fit the chain is a conflict: the event that came later is rejected, and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from rung.transaction.events import TransactionEvents
+from rung.transaction.history import Histories, Integers, Mask
+from rung.transaction.reasons import Reason, Rejection
+
+_LENGTH_BITS: Final = 20
+"""A history of an event of at most 64 KiB has fewer than 2^20 steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTransactions:
+    """What is known of transactions before a batch, as columns; an unknown one has no steps.
+
+    `users` and `attributes` are the digests of `TransactionEvents`.
+    """
+
+    users: NDArray[np.uint64]
+    attributes: NDArray[np.uint64]
+    histories: Histories
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The outcome of a merge.
+
+    Transaction `groups[i]` has the history of event `events[i]`, of which `before[i]` steps were
+    known. `duplicates` counts the events that brought nothing.
+    """
+
+    events: Integers
+    groups: Integers
+    before: Integers
+    duplicates: int
+    rejections: Sequence[Rejection]
+
+
+def group(events: TransactionEvents) -> tuple[list[str], Integers]:
+    """Return the distinct transaction ids in their order of first appearance, and each event's index there."""
+    encoded = pa.array(events.transaction_ids, pa.string()).dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+
+
+def merge(events: TransactionEvents, groups: Integers, stored: StoredTransactions) -> Merged:
+    """Merge a batch's events, in their order, into what is known of their transactions."""
+    count, known = len(groups), stored.histories.lengths
+    lengths = events.histories.lengths
+    pool = events.histories.followed_by(stored.histories)
+    by_length = np.lexsort((np.arange(count), -lengths, groups))
+    longest = by_length[np.unique(groups[by_length], return_index=True)[1]]
+    grows = lengths[longest] > known
+    chain = np.where(grows, longest, count + np.arange(len(known)))
+
+    fits = _same_owner(events, groups, stored, by_length)
+    others = np.flatnonzero(chain[groups] != np.arange(count))
+    fits[others] &= pool.begin_with(chain[groups[others]], others)
+    consistent = np.ones(len(known), dtype=np.bool_)
+    consistent[groups[~fits]] = False
+    extended = np.flatnonzero(grows & (known > 0))
+    consistent[extended] &= pool.begin_with(chain[extended], count + extended)
+
+    changed = np.flatnonzero(grows & consistent)
+    winners, before = chain[changed], known[changed]
+    duplicates = _duplicates(groups, lengths, known, consistent)
+    rejections: list[Rejection] = []
+    if not consistent.all():
+        for suspect in np.flatnonzero(~consistent):
+            kept = _in_order(int(suspect), np.flatnonzero(groups == suspect), events, stored, pool, rejections)
+            duplicates += kept.duplicates
+            if kept.event is not None:
+                winners = np.append(winners, kept.event)
+                changed = np.append(changed, suspect)
+                before = np.append(before, known[suspect])
+    return Merged(winners, changed, before, duplicates, rejections)
+
+
+def _same_owner(
+    events: TransactionEvents, groups: Integers, stored: StoredTransactions, by_group: Integers
+) -> Mask:
+    """Tell which events have the user and attributes that their transaction is known with."""
+    first = np.full(len(stored.users), len(groups), dtype=np.int64)
+    np.minimum.at(first, groups[by_group], by_group)
+    known = stored.histories.lengths > 0
+    users = np.where(known, stored.users, events.users[first])
+    attributes = np.where(known, stored.attributes, events.attributes[first])
+    return (events.users == users[groups]) & (events.attributes == attributes[groups])
+
+
+def _duplicates(groups: Integers, lengths: Integers, known: Integers, consistent: Mask) -> int:
+    """Count the events that are no longer than what came before them, in consistent transactions."""
+    order = np.argsort(groups, kind="stable")
+    high = groups[order] << _LENGTH_BITS
+    so_far = np.maximum.accumulate(np.maximum(high + lengths[order], high + known[groups[order]]))
+    before = high + known[groups[order]]
+    before[1:] = np.maximum(before[1:], so_far[:-1])
+    return int(np.count_nonzero((high + lengths[order] <= before) & consistent[groups[order]]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    event: int | None
+    duplicates: int
+
+
+def _in_order(
+    suspect: int,
+    members: Integers,
+    events: TransactionEvents,
+    stored: StoredTransactions,
+    pool: Histories,
+    rejections: list[Rejection],
+) -> _Kept:
+    """Merge the events of a transaction with a conflict one after the other."""
+    at = len(events.rows) + suspect
+    kept: int | None = at if pool.lengths[at] > 0 else None
+    user, attributes = stored.users[suspect], stored.attributes[suspect]
+    duplicates = 0
+    for member in members:
+        event = int(member)
+        if kept is None:
+            kept, user, attributes = event, events.users[event], events.attributes[event]
+            continue
+        reason = None
+        if events.users[event] != user:
+            reason = Reason.USER_CHANGED
+        elif events.attributes[event] != attributes:
+            reason = Reason.ATTRIBUTES_CHANGED
+        else:
+            longer = pool.lengths[event] > pool.lengths[kept]
+            whole, part = (event, kept) if longer else (kept, event)
+            if not pool.begin_with(np.array([whole]), np.array([part]))[0]:
+                reason = Reason.HISTORY_CONFLICT
+            elif longer:
+                kept = event
+            else:
+                duplicates += 1
+        if reason is not None:
+            detail = f"transaction {events.transaction_ids[event]!r}: {reason.sentence}"
+            rejections.append(Rejection(int(events.rows[event]), reason, detail))
+    return _Kept(kept if kept != at else None, duplicates)
