@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class StoreError(Exception):
@@ -34,6 +34,10 @@ class Applied:
     event_at: int | None
 
 
+NOTHING_APPLIED: Final = Applied(-1, None)
+"""The state of a partition before its first event is applied."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quarantined:
     """An event that was not applied, and why; times are microseconds since the epoch."""
@@ -48,7 +52,11 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What all workers on this store have done, counted once like everything else."""
+    """What all workers on this store have done, counted once like everything else.
+
+    `events` are those applied, of which `duplicates` brought nothing; `quarantined` counts the
+    others by reason. The last batch's time is in microseconds since the epoch.
+    """
 
     events: int = 0
     duplicates: int = 0
@@ -57,13 +65,29 @@ class Counters:
     last_batch_events: int = 0
     last_batch_at: int = 0
 
+    def added_to(self, before: Counters) -> Counters:
+        """Return the totals after these counts of one more batch."""
+        reasons = before.quarantined.keys() | self.quarantined.keys()
+        return Counters(
+            events=before.events + self.events,
+            duplicates=before.duplicates + self.duplicates,
+            batches=before.batches + self.batches,
+            quarantined={
+                reason: before.quarantined.get(reason, 0) + self.quarantined.get(reason, 0)
+                for reason in sorted(reasons)
+            },
+            last_batch_events=self.last_batch_events,
+            last_batch_at=self.last_batch_at,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """The effect of one micro-batch: all of it is stored, or nothing.
 
     `expected` and `applied` hold, per partition, the state that the change was computed from and
-    the state after it. The other fields map a key to its new record.
+    the state after it. `counters` are those of this batch alone. The other fields map a key to its
+    new record.
     """
 
     catalog_revision: int
@@ -88,6 +112,38 @@ class Standing:
     user_attributes: bytes | None
     applied: Applied
     catalog_revision: int
+
+
+def guard_commit(change: Change, revision: int, applied: Mapping[int, Applied]) -> None:
+    """Check a change against the state that it is about to replace, read in the same transaction.
+
+    Raises:
+        Overtaken: the catalog or a partition has moved on.
+    """
+    if change.catalog_revision != revision:
+        message = f"the catalog is at revision {revision}, not {change.catalog_revision}"
+        raise Overtaken(message)
+    for partition, expected in change.expected.items():
+        found = applied.get(partition, NOTHING_APPLIED)
+        if found != expected:
+            message = f"partition {partition} is applied up to {found.offset}, not {expected.offset}"
+            raise Overtaken(message)
+
+
+def guard_catalog(
+    expected_revision: int, expected: Mapping[int, Applied], revision: int, applied: Mapping[int, Applied]
+) -> None:
+    """Check a catalog's replacement against the state in the same transaction.
+
+    Raises:
+        Overtaken: the catalog, or what is applied, has moved on.
+    """
+    if expected_revision != revision:
+        message = f"the catalog is at revision {revision}, not {expected_revision}"
+        raise Overtaken(message)
+    if dict(expected) != dict(applied):
+        message = "events were applied meanwhile"
+        raise Overtaken(message)
 
 
 class Store(Protocol):
@@ -153,8 +209,8 @@ class Store(Protocol):
         """Remove events from quarantine and return how many there were."""
         ...
 
-    def reset(self) -> None:
-        """Forget all that was derived from the log (all but the catalog)."""
+    def reset(self, catalog_record: bytes) -> None:
+        """Forget all that was derived from the log, and put a catalog in place of the old one."""
         ...
 
     def close(self) -> None:

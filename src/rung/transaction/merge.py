@@ -65,7 +65,7 @@ def merge(events: TransactionEvents, groups: Integers, stored: StoredTransaction
     grows = lengths[longest] > known
     chain = np.where(grows, longest, count + np.arange(len(known)))
 
-    fits = _same_owner(events, groups, stored, by_length)
+    fits = _same_owner(events, groups, stored)
     others = np.flatnonzero(chain[groups] != np.arange(count))
     fits[others] &= pool.begin_with(chain[groups[others]], others)
     consistent = np.ones(len(known), dtype=np.bool_)
@@ -88,12 +88,10 @@ def merge(events: TransactionEvents, groups: Integers, stored: StoredTransaction
     return Merged(winners, changed, before, duplicates, rejections)
 
 
-def _same_owner(
-    events: TransactionEvents, groups: Integers, stored: StoredTransactions, by_group: Integers
-) -> Mask:
+def _same_owner(events: TransactionEvents, groups: Integers, stored: StoredTransactions) -> Mask:
     """Tell which events have the user and attributes that their transaction is known with."""
     first = np.full(len(stored.users), len(groups), dtype=np.int64)
-    np.minimum.at(first, groups[by_group], by_group)
+    np.minimum.at(first, groups, np.arange(len(groups)))
     known = stored.histories.lengths > 0
     users = np.where(known, stored.users, events.users[first])
     attributes = np.where(known, stored.attributes, events.attributes[first])

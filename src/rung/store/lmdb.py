@@ -1,0 +1,284 @@
+"""The embedded store: one LMDB environment, read by many processes beside one writer.
+
+Databases and their keys:
+
+    meta              b"format", b"catalog", b"revision", b"counters"
+    applied           partition u16 -> offset i64, event_at i64
+    transactions      transaction id -> record
+    users             user id -> record
+    user_attributes   user id -> record
+    quarantine        partition u16, offset u64 -> reason, detail, at, payload (MessagePack)
+
+A commit is one LMDB transaction with an fsync: a reader, or the next start after a crash, sees
+all of it or nothing. LMDB writes whole pages, so the keys of a batch are written in their order.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import lmdb
+import msgspec
+
+from rung.store.port import (
+    NOTHING_APPLIED,
+    Applied,
+    Change,
+    Counters,
+    Quarantined,
+    Standing,
+    StoreError,
+    guard_catalog,
+    guard_commit,
+)
+
+FORMAT: Final = b"rung-store-1"
+MAP_BYTES_DEFAULT: Final = 1 << 40
+"""Address space, not disk: the file is as large as what was written."""
+READERS_MAX: Final = 1024
+
+_PARTITION: Final = struct.Struct(">H")
+_APPLIED: Final = struct.Struct("<qq")
+_POSITION: Final = struct.Struct(">HQ")
+_REVISION: Final = struct.Struct("<Q")
+_NO_TIME: Final = -(1 << 63)
+_DERIVED: Final = (b"applied", b"transactions", b"users", b"user_attributes", b"quarantine")
+
+
+class _Counters(msgspec.Struct, array_like=True):
+    events: int
+    duplicates: int
+    batches: int
+    quarantined: dict[str, int]
+    last_batch_events: int
+    last_batch_at: int
+
+
+class _Quarantined(msgspec.Struct, array_like=True):
+    reason: str
+    detail: str
+    at: int
+    payload: bytes
+
+
+_decode_counters: Final = msgspec.msgpack.Decoder(_Counters).decode
+_decode_quarantined: Final = msgspec.msgpack.Decoder(_Quarantined).decode
+
+
+class LmdbStore:
+    """A `Store` in a directory. Open it once per process."""
+
+    def __init__(self, directory: Path, *, read_only: bool = False, map_bytes: int = MAP_BYTES_DEFAULT) -> None:
+        """Open the store; unless `read_only`, make it where there is none.
+
+        Raises:
+            StoreError: there is no store to read, it has another format, or cannot be opened.
+        """
+        if read_only and not (directory / "data.mdb").exists():
+            message = f"there is no store in {directory}; run `rung init` first"
+            raise StoreError(message)
+        try:
+            if not read_only:
+                directory.mkdir(parents=True, exist_ok=True)
+            self._environment = lmdb.open(
+                str(directory),
+                map_size=map_bytes,
+                max_dbs=len(_DERIVED) + 1,
+                max_readers=READERS_MAX,
+                readonly=read_only,
+                readahead=False,
+            )
+            self._open(create=not read_only)
+        except (lmdb.Error, OSError) as error:
+            message = f"the store in {directory} cannot be opened: {error}"
+            raise StoreError(message) from error
+
+    def _open(self, *, create: bool) -> None:
+        def database(name: bytes) -> lmdb._Database:
+            return self._environment.open_db(name, create=create)
+
+        self._meta = database(b"meta")
+        self._applied, self._transactions, self._users, self._user_attributes, self._quarantine = (
+            database(name) for name in _DERIVED
+        )
+        with self._environment.begin(db=self._meta) as reading:
+            found = reading.get(b"format")
+        if found is None and create:
+            with self._writing() as writing:
+                writing.put(b"format", FORMAT, db=self._meta)
+        elif found != FORMAT:
+            message = f"the store in {self._environment.path()} has the format {found!r}; this release reads {FORMAT!r}"
+            raise StoreError(message)
+
+    @contextmanager
+    def _writing(self) -> Iterator[lmdb.Transaction]:
+        """Run a write transaction; a full disk or map, or a failed fsync, is a `StoreError`."""
+        try:
+            with self._environment.begin(write=True) as writing:
+                yield writing
+        except lmdb.MapFullError as error:
+            message = f"the store in {self._environment.path()} is full: raise `store.map_bytes`"
+            raise StoreError(message) from error
+        except lmdb.Error as error:
+            message = f"the store in {self._environment.path()} cannot be written: {error}"
+            raise StoreError(message) from error
+
+    def applied(self) -> Mapping[int, Applied]:
+        """See `Store.applied`."""
+        with self._environment.begin() as reading:
+            return self._read_applied(reading)
+
+    def _read_applied(self, reading: lmdb.Transaction) -> dict[int, Applied]:
+        with reading.cursor(self._applied) as cursor:
+            return {_PARTITION.unpack(key)[0]: _unpack_applied(value) for key, value in cursor}
+
+    def _read_revision(self, reading: lmdb.Transaction) -> int:
+        found = reading.get(b"revision", db=self._meta)
+        return 0 if found is None else _REVISION.unpack(found)[0]
+
+    def standing(self, user_id: bytes, partition: int) -> Standing:
+        """See `Store.standing`."""
+        with self._environment.begin() as reading:
+            applied = reading.get(_PARTITION.pack(partition), db=self._applied)
+            return Standing(
+                reading.get(user_id, db=self._users),
+                reading.get(user_id, db=self._user_attributes),
+                NOTHING_APPLIED if applied is None else _unpack_applied(applied),
+                self._read_revision(reading),
+            )
+
+    def transactions(self, transaction_ids: Sequence[bytes]) -> Sequence[bytes | None]:
+        """See `Store.transactions`."""
+        return self._get_all(self._transactions, transaction_ids)
+
+    def users(self, user_ids: Sequence[bytes]) -> Sequence[bytes | None]:
+        """See `Store.users`."""
+        return self._get_all(self._users, user_ids)
+
+    def user_attributes(self, user_ids: Sequence[bytes]) -> Sequence[bytes | None]:
+        """See `Store.user_attributes`."""
+        return self._get_all(self._user_attributes, user_ids)
+
+    def _get_all(self, database: lmdb._Database, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self._environment.begin() as reading, reading.cursor(database) as cursor:
+            found = dict(cursor.getmulti(sorted(keys)))
+        return [found.get(key) for key in keys]
+
+    def every_user(self) -> Iterable[tuple[bytes, bytes]]:
+        """See `Store.every_user`; the snapshot lasts as long as the iteration."""
+        with self._environment.begin() as reading, reading.cursor(self._users) as cursor:
+            yield from cursor
+
+    def counters(self) -> Counters:
+        """See `Store.counters`."""
+        with self._environment.begin() as reading:
+            return self._read_counters(reading)
+
+    def _read_counters(self, reading: lmdb.Transaction) -> Counters:
+        found = reading.get(b"counters", db=self._meta)
+        return Counters() if found is None else Counters(*msgspec.structs.astuple(_decode_counters(found)))
+
+    def commit(self, change: Change) -> None:
+        """See `Store.commit`."""
+        with self._writing() as writing:
+            guard_commit(change, self._read_revision(writing), self._read_applied(writing))
+            for database, entries in (
+                (self._transactions, change.transactions),
+                (self._users, change.users),
+                (self._user_attributes, change.user_attributes),
+                (self._applied, [_pack_applied(*item) for item in change.applied.items()]),
+                (self._quarantine, [_pack_quarantined(event) for event in change.quarantined]),
+            ):
+                if entries:
+                    with writing.cursor(database) as cursor:
+                        cursor.putmulti(sorted(entries))
+            total = change.counters.added_to(self._read_counters(writing))
+            stored = _Counters(
+                total.events,
+                total.duplicates,
+                total.batches,
+                dict(total.quarantined),
+                total.last_batch_events,
+                total.last_batch_at,
+            )
+            writing.put(b"counters", msgspec.msgpack.encode(stored), db=self._meta)
+
+    def catalog(self) -> tuple[int, bytes | None]:
+        """See `Store.catalog`."""
+        with self._environment.begin() as reading:
+            return self._read_revision(reading), reading.get(b"catalog", db=self._meta)
+
+    def put_catalog(self, expected_revision: int, record: bytes, applied: Mapping[int, Applied]) -> None:
+        """See `Store.put_catalog`."""
+        with self._writing() as writing:
+            guard_catalog(expected_revision, applied, self._read_revision(writing), self._read_applied(writing))
+            self._write_catalog(writing, record)
+
+    def _write_catalog(self, writing: lmdb.Transaction, record: bytes) -> None:
+        revision = self._read_revision(writing) + 1
+        writing.put(b"revision", _REVISION.pack(revision), db=self._meta)
+        writing.put(b"catalog", record, db=self._meta)
+
+    def quarantine(self, after: tuple[int, int] | None, count_max: int) -> Sequence[Quarantined]:
+        """See `Store.quarantine`."""
+        with self._environment.begin() as reading, reading.cursor(self._quarantine) as cursor:
+            start = b"" if after is None else _POSITION.pack(after[0], after[1] + 1)
+            if not cursor.set_range(start):
+                return []
+            return [_unpack_quarantined(key, value) for key, value in islice(cursor.iternext(), count_max)]
+
+    def quarantined(self, partition: int, offset: int) -> Quarantined | None:
+        """See `Store.quarantined`."""
+        key = _POSITION.pack(partition, offset)
+        with self._environment.begin() as reading:
+            found = reading.get(key, db=self._quarantine)
+        return None if found is None else _unpack_quarantined(key, found)
+
+    def release(self, positions: Sequence[tuple[int, int]]) -> int:
+        """See `Store.release`."""
+        with self._writing() as writing:
+            return sum(writing.delete(_POSITION.pack(*position), db=self._quarantine) for position in positions)
+
+    def reset(self, catalog_record: bytes) -> None:
+        """See `Store.reset`."""
+        with self._writing() as writing:
+            for database in (
+                self._applied,
+                self._transactions,
+                self._users,
+                self._user_attributes,
+                self._quarantine,
+            ):
+                writing.drop(database, delete=False)
+            writing.delete(b"counters", db=self._meta)
+            self._write_catalog(writing, catalog_record)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._environment.close()
+
+
+def _unpack_applied(value: bytes) -> Applied:
+    offset, event_at = _APPLIED.unpack(value)
+    return Applied(offset, None if event_at == _NO_TIME else event_at)
+
+
+def _pack_applied(partition: int, applied: Applied) -> tuple[bytes, bytes]:
+    event_at = _NO_TIME if applied.event_at is None else applied.event_at
+    return _PARTITION.pack(partition), _APPLIED.pack(applied.offset, event_at)
+
+
+def _pack_quarantined(event: Quarantined) -> tuple[bytes, bytes]:
+    stored = _Quarantined(event.reason, event.detail, event.at, event.payload)
+    return _POSITION.pack(event.partition, event.offset), msgspec.msgpack.encode(stored)
+
+
+def _unpack_quarantined(key: bytes, value: bytes) -> Quarantined:
+    partition, offset = _POSITION.unpack(key)
+    stored = _decode_quarantined(value)
+    return Quarantined(partition, offset, stored.reason, stored.detail, stored.at, stored.payload)
