@@ -1,0 +1,149 @@
+"""Reading the embedded log for one worker: evenly from all partitions."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rung.log.block import Block
+from rung.log.layout import Snapshot
+from rung.log.port import LogError, PositionOutOfRange, Slice
+from rung.log.share import shares
+
+if TYPE_CHECKING:
+    from rung.log.embedded import EmbeddedLog
+
+
+class EmbeddedConsumer:
+    """Reads all partitions of an embedded log; see `rung.log.port.Consumer`. For one thread."""
+
+    def __init__(self, log: EmbeddedLog) -> None:
+        """Read an open log. Nothing is read before a `seek`."""
+        self._log = log
+        self._next: dict[int, int] = {}
+        # The block that the last poll stopped in, per partition: it is decoded once, not per poll.
+        self._open_blocks: dict[int, Block] = {}
+
+    def assignment(self) -> frozenset[int]:
+        """Return all partitions: the embedded log has one worker."""
+        return frozenset(range(self._log.partitions))
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Make the next `poll` of a partition start at an offset.
+
+        Raises:
+            PositionOutOfRange: the offset was trimmed away or lies past the end.
+            LogError: there is no such partition.
+        """
+        with self._log.snapshot() as snapshot:
+            _check(partition, offset, snapshot.bounds(partition))
+        self._next[partition] = offset
+        self._open_blocks.pop(partition, None)
+
+    def poll(self, events_max: int, bytes_max: int, wait_seconds: float) -> Sequence[Slice]:
+        """Return what has been appended since, evenly from all sought partitions, one slice of each.
+
+        Raises:
+            LogError: no partition was sought yet, or the log is damaged.
+            PositionOutOfRange: events that were not read yet have been trimmed away.
+        """
+        if events_max < 1 or bytes_max < 1:
+            raise LogError("poll needs room for at least one event and one byte")
+        if not self._next:
+            raise LogError("seek a partition before poll: there is no default position")
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            with self._log.snapshot() as snapshot:
+                revision = snapshot.revision
+                slices = self._take(snapshot, events_max, bytes_max)
+            if slices or not self._log.wait(revision, deadline):
+                return slices
+
+    def ends(self) -> Mapping[int, int]:
+        """Return, for every partition of the log, the offset that the next event will get."""
+        return self._log.ends()
+
+    def close(self) -> None:
+        """Forget the positions. The log belongs to whoever opened it."""
+        self._next.clear()
+        self._open_blocks.clear()
+
+    def _take(self, snapshot: Snapshot, events_max: int, bytes_max: int) -> list[Slice]:
+        available: dict[int, int] = {}
+        for partition, offset in self._next.items():
+            start, end = snapshot.bounds(partition)
+            _check(partition, offset, (start, end))
+            if offset < end:
+                available[partition] = end - offset
+        if not available:
+            return []
+        wanted = shares(available, events_max)
+        takings = [_Taking(partition, self._next[partition], wanted[partition]) for partition in available]
+        bytes_left = bytes_max
+        # First everybody's own share of the bytes, then what others left of theirs.
+        for share in (bytes_max // len(takings), bytes_max):
+            for taking in takings:
+                bytes_left -= self._read(snapshot, taking, min(share, bytes_left))
+        if not any(taking.payloads for taking in takings):
+            # The next event of each is larger than the bound: one has to go through all the same.
+            takings[0].wanted = 1
+            self._read(snapshot, takings[0], sys.maxsize)
+        slices = [
+            Slice(taking.partition, taking.first_offset, taking.payloads, taking.appended_at)
+            for taking in takings
+            if taking.payloads
+        ]
+        for read in slices:
+            # Put back at the end, so that the odd event goes to another partition next time.
+            del self._next[read.partition]
+            self._next[read.partition] = read.first_offset + len(read.payloads)
+        return slices
+
+    def _read(self, snapshot: Snapshot, taking: _Taking, bytes_max: int) -> int:
+        """Take what is wanted within a bound, and return its bytes."""
+        bytes_taken = 0
+        while taking.wanted:
+            offset = taking.first_offset + len(taking.payloads)
+            block = self._open_blocks.pop(taking.partition, None)
+            if block is None or not block.first_offset <= offset < block.next_offset:
+                block = snapshot.block(taking.partition, offset)
+            low = offset - block.first_offset
+            high = block.cut(low, taking.wanted, bytes_max - bytes_taken)
+            if high < len(block.payloads):
+                self._open_blocks[taking.partition] = block
+            if high == low:
+                break
+            if not taking.payloads:
+                taking.appended_at = block.appended_at
+            taking.payloads += block.payloads[low:high]
+            taking.wanted -= high - low
+            bytes_taken += block.ends[high - 1] - (block.ends[low - 1] if low else 0)
+        return bytes_taken
+
+
+@dataclass(slots=True)
+class _Taking:
+    """What one poll takes from one partition; it fills up as blocks are read."""
+
+    partition: int
+    first_offset: int
+    wanted: int
+    payloads: list[bytes] = field(default_factory=list[bytes])
+    appended_at: int = 0
+
+
+def _check(partition: int, offset: int, bounds: tuple[int, int]) -> None:
+    start, end = bounds
+    if offset < start:
+        raise PositionOutOfRange(
+            f"partition {partition} starts at offset {start}: the events from {offset} on were trimmed away; "
+            "start over from a store that has applied them"
+        )
+    if offset > end:
+        raise PositionOutOfRange(
+            f"partition {partition} ends before offset {end}, not at {offset}: "
+            "this is not the log that was read so far"
+        )
