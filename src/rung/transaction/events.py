@@ -293,4 +293,5 @@ def _reject_times(
     for step in np.flatnonzero(bad):
         index = int(np.searchsorted(starts, step, side="right")) - 1
         place = f"history[{step - starts[index]}].at"
-        reject(index, Reason.BAD_TIME, f"{place}: expected RFC 3339 with an offset, got {texts[step][:64]!r}")
+        due = "expected RFC 3339 with an offset, from 1970-01-02 to 2099"
+        reject(index, Reason.BAD_TIME, f"{place}: {due}, got {texts[step][:64]!r}")

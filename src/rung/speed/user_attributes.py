@@ -1,0 +1,38 @@
+"""Merge user attributes: of all that was told about a user, the highest sequence is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rung.store.port import Store
+from rung.store.records import UserAttributes, decode_user_attributes, encode_user_attributes
+from rung.transaction.events import UserAttributesEvent
+from rung.transaction.reasons import Reason, Rejection
+
+
+def merge_user_attributes(
+    events: Sequence[UserAttributesEvent], store: Store
+) -> tuple[list[tuple[bytes, bytes]], list[Rejection], int]:
+    """Return the records that change, the rejected events, and how many events brought nothing.
+
+    The same sequence with other attributes is a conflict: what was there first stays.
+    """
+    if not events:
+        return [], [], 0
+    users = list(dict.fromkeys(event.user_id for event in events))
+    stored = store.user_attributes([user_id.encode() for user_id in users])
+    known = {user_id: decode_user_attributes(record) for user_id, record in zip(users, stored, strict=True)}
+    changed: dict[str, UserAttributes] = {}
+    rejections: list[Rejection] = []
+    duplicates = 0
+    for event in events:
+        before = changed.get(event.user_id, known[event.user_id])
+        if event.sequence > before.sequence:
+            changed[event.user_id] = UserAttributes(event.sequence, event.values)
+        elif event.sequence == before.sequence and event.values != before.values:
+            detail = f"user {event.user_id!r}, sequence {event.sequence}: {Reason.SEQUENCE_CONFLICT.sentence}"
+            rejections.append(Rejection(event.row, Reason.SEQUENCE_CONFLICT, detail))
+        else:
+            duplicates += 1
+    records = [(user_id.encode(), encode_user_attributes(found)) for user_id, found in changed.items()]
+    return records, rejections, duplicates

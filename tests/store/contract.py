@@ -1,0 +1,223 @@
+"""The contract of the store port: every adapter passes this suite unchanged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from rung.store.port import (
+    NOTHING_APPLIED,
+    Applied,
+    Change,
+    Counters,
+    Overtaken,
+    Quarantined,
+    Standing,
+    Store,
+)
+
+Open = Callable[[], Store]
+
+AT = 1_627_776_000_000_000
+
+
+def change(**changes: object) -> Change:
+    """Return a first change of partition 0 with some fields changed."""
+    first = Change(
+        catalog_revision=0,
+        expected={0: NOTHING_APPLIED},
+        applied={0: Applied(4, AT)},
+        transactions=[],
+        users=[],
+        user_attributes=[],
+        quarantined=[],
+        counters=Counters(),
+    )
+    return replace(first, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def quarantined(partition: int, offset: int, payload: bytes = b"{") -> Quarantined:
+    """Return a quarantined event."""
+    return Quarantined(partition, offset, "not_json", "no closing brace", AT, payload)
+
+
+class StoreContract(ABC):
+    """Subclass it and return from `open_store` a function that opens the same store again."""
+
+    @abstractmethod
+    def opener(self, tmp_path_factory: pytest.TempPathFactory) -> Open:
+        """Return a function that opens one store, which is empty at first."""
+
+    @pytest.fixture
+    def reopen(self, tmp_path_factory: pytest.TempPathFactory) -> Open:
+        """Return a function that opens the test's store once more, after a close."""
+        return self.opener(tmp_path_factory)
+
+    @pytest.fixture
+    def store(self, reopen: Open) -> Iterator[Store]:
+        """Return an empty store."""
+        store = reopen()
+        yield store
+        store.close()
+
+    def test_an_empty_store(self, store: Store) -> None:
+        """Nothing is known at first, and asking is no error."""
+        assert dict(store.applied()) == {}
+        assert store.standing(b"u", 0) == Standing(None, None, NOTHING_APPLIED, 0)
+        assert list(store.transactions([b"t", b"s"])) == [None, None]
+        assert list(store.users([])) == []
+        assert list(store.every_user()) == []
+        assert store.counters() == Counters()
+        assert store.catalog() == (0, None)
+        assert list(store.quarantine(None, 10)) == []
+        assert store.quarantined(0, 0) is None
+
+    def test_a_change_is_read_back(self, store: Store) -> None:
+        """Everything of a change is there after it, each under its key, in the order asked for."""
+        store.commit(
+            change(
+                applied={0: Applied(4, AT)},
+                transactions=[(b"t2", b"two"), (b"t1", b"one")],
+                users=[(b"v", b"figures of v"), (b"u", b"figures of u")],
+                user_attributes=[(b"u", b"attributes of u")],
+                quarantined=[quarantined(0, 3)],
+                counters=Counters(4, 1, 1, {"not_json": 1}, 5, AT),
+            )
+        )
+        assert dict(store.applied()) == {0: Applied(4, AT)}
+        assert list(store.transactions([b"t1", b"t3", b"t2"])) == [b"one", None, b"two"]
+        assert list(store.users([b"u", b"v"])) == [b"figures of u", b"figures of v"]
+        assert list(store.user_attributes([b"v", b"u"])) == [None, b"attributes of u"]
+        assert store.standing(b"u", 0) == Standing(b"figures of u", b"attributes of u", Applied(4, AT), 0)
+        assert store.standing(b"v", 1) == Standing(b"figures of v", None, NOTHING_APPLIED, 0)
+        assert list(store.every_user()) == [(b"u", b"figures of u"), (b"v", b"figures of v")]
+        assert store.quarantined(0, 3) == quarantined(0, 3)
+        assert store.counters() == Counters(4, 1, 1, {"not_json": 1}, 5, AT)
+
+    def test_a_change_survives_reopening(self, store: Store, reopen: Open) -> None:
+        """What was committed is there when the store is opened again."""
+        store.commit(change(users=[(b"u", b"figures")], transactions=[(b"t", b"one")]))
+        store.put_catalog(0, b"catalog", {0: Applied(4, AT)})
+        store.close()
+        again = reopen()
+        assert again.standing(b"u", 0) == Standing(b"figures", None, Applied(4, AT), 1)
+        assert list(again.transactions([b"t"])) == [b"one"]
+        assert again.catalog() == (1, b"catalog")
+        again.close()
+
+    def test_a_record_is_replaced(self, store: Store) -> None:
+        """A later change replaces records, and keeps those that it does not name."""
+        store.commit(change(users=[(b"u", b"old"), (b"v", b"kept")], counters=Counters(3, 1, 1, {"a": 1}, 4, 7)))
+        store.commit(
+            change(
+                expected={0: Applied(4, AT)},
+                applied={0: Applied(9, None)},
+                users=[(b"u", b"new")],
+                counters=Counters(5, 0, 1, {"a": 1, "b": 2}, 8, 9),
+            )
+        )
+        assert list(store.users([b"u", b"v"])) == [b"new", b"kept"]
+        assert store.counters() == Counters(8, 1, 2, {"a": 2, "b": 2}, 8, 9)
+        assert dict(store.applied()) == {0: Applied(9, None)}
+
+    def test_an_overtaken_worker_cannot_write(self, store: Store) -> None:
+        """A change computed from another state of a partition is refused, and nothing of it is stored."""
+        store.commit(change(users=[(b"u", b"right")]))
+        for expected in (NOTHING_APPLIED, Applied(3, AT), Applied(5, AT), Applied(4, AT + 1)):
+            late = change(
+                expected={1: NOTHING_APPLIED, 0: expected},
+                applied={1: Applied(0, None), 0: Applied(9, AT)},
+                users=[(b"u", b"wrong")],
+                transactions=[(b"t", b"wrong")],
+                quarantined=[quarantined(0, 9)],
+                counters=Counters(1, 1, 1, {}, 1, 1),
+            )
+            with pytest.raises(Overtaken):
+                store.commit(late)
+        assert dict(store.applied()) == {0: Applied(4, AT)}
+        assert list(store.users([b"u"])) == [b"right"]
+        assert list(store.transactions([b"t"])) == [None]
+        assert list(store.quarantine(None, 10)) == []
+        assert store.counters() == Counters()
+
+    def test_partitions_advance_on_their_own(self, store: Store) -> None:
+        """A change guards the partitions that it names, and no others."""
+        store.commit(change())
+        store.commit(change(expected={1: NOTHING_APPLIED}, applied={1: Applied(0, None)}))
+        assert dict(store.applied()) == {0: Applied(4, AT), 1: Applied(0, None)}
+
+    def test_the_catalog_has_a_revision(self, store: Store) -> None:
+        """Each catalog raises the revision; one based on another revision is refused."""
+        store.put_catalog(0, b"one", {})
+        store.put_catalog(1, b"two", {})
+        with pytest.raises(Overtaken):
+            store.put_catalog(1, b"three", {})
+        assert store.catalog() == (2, b"two")
+        assert store.standing(b"u", 0).catalog_revision == 2
+
+    def test_a_catalog_starts_where_it_says(self, store: Store) -> None:
+        """A catalog whose author saw another state of the partitions is refused."""
+        store.commit(change())
+        for seen in ({}, {0: Applied(3, AT)}, {0: Applied(4, AT), 1: Applied(0, None)}):
+            with pytest.raises(Overtaken):
+                store.put_catalog(0, b"one", seen)
+        store.put_catalog(0, b"one", {0: Applied(4, AT)})
+        assert store.catalog() == (1, b"one")
+
+    def test_a_change_under_an_older_catalog_is_refused(self, store: Store) -> None:
+        """A change computed with rules that have been replaced is refused."""
+        store.put_catalog(0, b"one", {})
+        with pytest.raises(Overtaken):
+            store.commit(change(users=[(b"u", b"wrong")]))
+        store.commit(change(catalog_revision=1, users=[(b"u", b"right")]))
+        assert list(store.users([b"u"])) == [b"right"]
+
+    def test_quarantine_is_paged_in_order(self, store: Store) -> None:
+        """Quarantined events come by partition and offset, page after page, with their bytes."""
+        events = [quarantined(p, o, bytes([p, o % 256]) * 1000) for p in (0, 1) for o in (0, 2, 255, 256)]
+        store.commit(change(quarantined=list(reversed(events))))
+        pages: list[Sequence[Quarantined]] = [store.quarantine(None, 3)]
+        while pages[-1]:
+            last = pages[-1][-1]
+            pages.append(store.quarantine((last.partition, last.offset), 3))
+        assert [len(page) for page in pages] == [3, 3, 2, 0]
+        assert [event for page in pages for event in page] == events
+
+    def test_release(self, store: Store) -> None:
+        """Released events are gone; releasing what is not there counts nothing."""
+        store.commit(change(quarantined=[quarantined(0, 1), quarantined(0, 2)]))
+        assert store.release([(0, 1), (0, 7), (0, 1)]) == 1
+        assert list(store.quarantine(None, 10)) == [quarantined(0, 2)]
+
+    def test_reset(self, store: Store) -> None:
+        """A reset forgets what came from the log, takes the given catalog, and fences older workers."""
+        store.put_catalog(0, b"one", {})
+        store.commit(
+            change(
+                catalog_revision=1,
+                users=[(b"u", b"figures")],
+                transactions=[(b"t", b"one")],
+                user_attributes=[(b"u", b"attributes")],
+                quarantined=[quarantined(0, 1)],
+                counters=Counters(1, 1, 1, {}, 1, 1),
+            )
+        )
+        store.reset(b"two")
+        assert store.catalog() == (2, b"two")
+        assert store.standing(b"u", 0) == Standing(None, None, NOTHING_APPLIED, 2)
+        assert list(store.transactions([b"t"])) == [None]
+        assert list(store.quarantine(None, 10)) == []
+        assert store.counters() == Counters()
+        with pytest.raises(Overtaken):
+            store.commit(change(catalog_revision=1))
+        store.commit(change(catalog_revision=2))
+
+    def test_many_keys(self, store: Store) -> None:
+        """Ten thousand records of a change are all there, whatever their order."""
+        keys = [f"{place * 7919 % 10_007:05}".encode() for place in range(10_007)]
+        store.commit(change(users=[(key, key * 3) for key in keys]))
+        assert list(store.users(keys)) == [key * 3 for key in keys]
+        assert [key for key, _ in store.every_user()] == sorted(keys)
