@@ -54,8 +54,8 @@ class Rounding(StrEnum):
 class Measure:
     """A figure counted per user and period.
 
-    `expression` is the condition of a count, the value of a sum, or the attribute (or `day`)
-    whose values a distinct counts. `where` limits the purchases looked at.
+    `expression` is the condition of a count, the value of a sum, or the attribute (or `day`, the
+    local day of the purchase) whose values a distinct counts. `where` limits the purchases looked at.
     """
 
     name: str
@@ -109,7 +109,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A named promotion. `versions` are in the order of their numbers.
+    """A named promotion. `versions` are in the order of their numbers and of their `counts_from`.
 
     `counts_until` is the last counting period; None while the campaign is open-ended.
     """
@@ -130,6 +130,5 @@ class Campaign:
         serving = None
         for version in self.versions:
             if version.counts_from is not None and version.counts_from <= period:
-                if serving is None or version.counts_from > serving.counts_from:
-                    serving = version
+                serving = version
         return serving

@@ -1,0 +1,171 @@
+"""Reads a whole spec and checks what holds across its versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rung.campaign.calendar import Calendar, Period, PeriodKind, zones
+from rung.campaign.model import AttributeType, Campaign, Effective, Version
+from rung.campaign.spec.canonical import identity
+from rung.campaign.spec.document import DocumentError, Node, read
+from rung.campaign.spec.errors import InvalidSpec, SpecError
+from rung.campaign.spec.reader import Reader, did_you_mean
+from rung.campaign.spec.version import Rules, VersionReader, read_period
+
+VERSIONS_MAX = 100
+"""The most versions of one campaign."""
+
+ATTRIBUTES_MAX = 64
+"""The most attributes, and the most user attributes, of one campaign."""
+
+
+def load(text: str, file: str) -> Campaign:
+    """Read a spec.
+
+    Args:
+        text: the YAML text.
+        file: the name to give in errors.
+
+    Raises:
+        InvalidSpec: the spec has errors; all of them are in it.
+    """
+    reader = Reader(file)
+    try:
+        document = read(text)
+    except DocumentError as error:
+        wrong = SpecError(file, error.line, error.column, error.message, error.suggestion)
+        raise InvalidSpec([wrong]) from error
+    campaign = _CampaignReader(reader).read(document)
+    if reader.errors or campaign is None:
+        raise InvalidSpec(reader.errors)
+    return campaign
+
+
+@dataclass(frozen=True, slots=True)
+class _CampaignReader:
+    reader: Reader
+
+    def read(self, node: Node) -> Campaign | None:
+        reader = self.reader
+        fields = reader.fields(
+            node,
+            "a campaign",
+            {"campaign": "step", "timezone": "Asia/Tokyo", "currency": "JPY", "versions": "[...]"},
+            ("period", "effective", "attributes", "user_attributes", "counts_until"),
+        )
+        name = reader.label(fields["campaign"], "a campaign's name") if "campaign" in fields else None
+        zone = self._zone(fields["timezone"]) if "timezone" in fields else None
+        currency = self._currency(fields["currency"]) if "currency" in fields else None
+        kind: PeriodKind | None = PeriodKind.MONTH
+        if "period" in fields:
+            kind = reader.choice(fields["period"], "period", PeriodKind)
+        effective: Effective | None = Effective.NEXT
+        if "effective" in fields:
+            effective = reader.choice(fields["effective"], "effective", Effective)
+        attributes = self._attributes(fields.get("attributes"), "attributes", "")
+        user_attributes = self._attributes(fields.get("user_attributes"), "user_attributes", "user.")
+        # Periods can be read even if the zone is wrong: no error is to hide another one.
+        calendar = None if kind is None else Calendar(kind, zone or "UTC")
+        counts_until = None
+        if "counts_until" in fields:
+            counts_until = read_period(reader, fields["counts_until"], "counts_until", calendar)
+        rules: list[Rules] = []
+        if "versions" in fields:
+            version_reader = VersionReader(reader, calendar, attributes, user_attributes)
+            items = reader.items(fields["versions"], "versions", VERSIONS_MAX)
+            if not items and not reader.errors:
+                reader.error_at(fields["versions"], "a campaign needs a version", "add - version: 0")
+            rules = [found for item in items if (found := version_reader.read(item)) is not None]
+        self._check_schedule(rules, counts_until)
+        if reader.errors or name is None or currency is None or effective is None or calendar is None:
+            return None
+        versions = tuple(
+            Version(
+                number=rule.number,
+                counts_from=rule.counts_from,
+                measures=rule.measures,
+                post_to=rule.post_to,
+                reward=rule.reward,
+                identity=identity(
+                    calendar,
+                    currency,
+                    effective,
+                    attributes,
+                    user_attributes,
+                    rule.measures,
+                    rule.post_to,
+                    rule.reward,
+                ),
+            )
+            for rule in sorted(rules, key=lambda rule: rule.number)
+        )
+        return Campaign(name, calendar, currency, effective, attributes, user_attributes, versions, counts_until)
+
+    def _zone(self, node: Node) -> str | None:
+        text = self.reader.text(node, "timezone")
+        if text is None:
+            return None
+        if text.value not in zones():
+            suggestion = did_you_mean(text.value, sorted(zones()))
+            if suggestion.startswith("known"):
+                suggestion = "write an IANA name such as Asia/Tokyo"
+            self.reader.error_at(text, f"timezone {text.value} is unknown", suggestion)
+            return None
+        return text.value
+
+    def _currency(self, node: Node) -> str | None:
+        text = self.reader.text(node, "currency")
+        if text is None:
+            return None
+        if re.fullmatch(r"[A-Z]{3}", text.value) is None:
+            self.reader.error_at(
+                text, f"currency is an ISO 4217 code, not {text.value}", "three capital letters such as JPY"
+            )
+            return None
+        return text.value
+
+    def _attributes(self, node: Node | None, what: str, prefix: str) -> dict[str, AttributeType]:
+        if node is None:
+            return {}
+        entries = self.reader.entries(node, what)
+        if len(entries) > ATTRIBUTES_MAX:
+            self.reader.error_at(entries[ATTRIBUTES_MAX][0], f"{what} has at most {ATTRIBUTES_MAX} entries")
+        attributes: dict[str, AttributeType] = {}
+        for key, value in entries[:ATTRIBUTES_MAX]:
+            name = self.reader.identifier(key, "an attribute's name")
+            type_ = self.reader.choice(value, "an attribute's type", AttributeType)
+            if name is None or type_ is None:
+                self.reader.undeclared.add(prefix + key.value)
+            else:
+                attributes[name] = type_
+        return attributes
+
+    def _check_schedule(self, rules: Iterable[Rules], counts_until: Period | None) -> None:
+        """Note versions with one number, and months that do not follow the order of the numbers."""
+        by_number: dict[int, Rules] = {}
+        for rule in rules:
+            if rule.number in by_number:
+                line = by_number[rule.number].number_node.line
+                self.reader.error_at(
+                    rule.number_node, f"version {rule.number} is there twice", f"the first one is on line {line}"
+                )
+            by_number.setdefault(rule.number, rule)
+        previous: Rules | None = None
+        for rule in sorted(by_number.values(), key=lambda rule: rule.number):
+            if rule.counts_from is None or rule.counts_from_node is None:
+                continue
+            if counts_until is not None and rule.counts_from > counts_until:
+                self.reader.error_at(
+                    rule.counts_from_node,
+                    f"version {rule.number} counts from {rule.counts_from}, after counts_until {counts_until}",
+                )
+            if previous is not None and previous.counts_from is not None:
+                if rule.counts_from <= previous.counts_from:
+                    self.reader.error_at(
+                        rule.counts_from_node,
+                        f"version {rule.number} counts from {rule.counts_from}, which is not after version "
+                        f"{previous.number}, {previous.counts_from}",
+                    )
+            previous = rule
