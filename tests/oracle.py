@@ -35,7 +35,7 @@ RFC_3339 = re.compile(
 )
 
 Scalar: TypeAlias = str | int | bool | None
-Purchase: TypeAlias = Mapping[str, Scalar]
+Purchase: TypeAlias = Mapping[str, Any]
 Rule: TypeAlias = Callable[[Purchase], Scalar]
 
 
@@ -47,7 +47,7 @@ class OracleStep:
     """A rung of the ladder. `when` receives the measures and the user attributes."""
 
     name: str
-    when: Callable[[Mapping[str, int], Mapping[str, Scalar]], bool]
+    when: Callable[[Mapping[str, int], Mapping[str, Any]], bool]
     add_percent: str
     limited: bool = False
 
@@ -255,13 +255,20 @@ class Oracle:
     """What the figures must be after the events applied so far, in the order applied."""
 
     def __init__(self, campaigns: Sequence[OracleCampaign]) -> None:
-        self.campaigns = campaigns
-        self.attributes = {n: kind for c in campaigns for n, kind in c.attributes.items()}
-        self.user_attribute_types = {n: kind for c in campaigns for n, kind in c.user_attributes.items()}
+        self.campaigns: dict[str, OracleCampaign] = {}
+        self.started: dict[tuple[str, int], dict[str, OracleTransaction]] = {}
         self.transactions: dict[str, OracleTransaction] = {}
         self.user_attributes: dict[str, OracleUserAttributes] = {}
         self.quarantined: list[tuple[int, str]] = []
         self.events = 0
+        for campaign in campaigns:
+            self.put(campaign)
+
+    def put(self, campaign: OracleCampaign) -> None:
+        """Add or replace a campaign. A version that was not there before counts what comes from here on."""
+        self.campaigns[campaign.name] = campaign
+        for version in campaign.versions:
+            self.started.setdefault((campaign.name, version.number), dict(self.transactions))
 
     def apply_all(self, payloads: Iterable[bytes]) -> Oracle:
         for payload in payloads:
@@ -272,7 +279,11 @@ class Oracle:
         """Apply one event and return why it was quarantined, or None. `quarantined` numbers events from 0."""
         number, self.events = self.events, self.events + 1
         try:
-            event = read_event(payload, self.attributes, self.user_attribute_types)
+            event = read_event(
+                payload,
+                {name: kind for c in self.campaigns.values() for name, kind in c.attributes.items()},
+                {name: kind for c in self.campaigns.values() for name, kind in c.user_attributes.items()},
+            )
             if isinstance(event, OracleTransaction):
                 self.merge(event)
             else:
@@ -304,17 +315,30 @@ class Oracle:
     def counters(self) -> dict[FigureKey, dict[Scalar, int]]:
         """Return, per figure, the counter of each value; a count and a sum have the one value None."""
         counters: dict[FigureKey, dict[Scalar, int]] = defaultdict(lambda: defaultdict(int))
-        for campaign in self.campaigns:
+        for campaign in self.campaigns.values():
             for version in campaign.versions:
-                for transaction in self.transactions.values():
-                    for period, measure, value, change in contributions(campaign, version, transaction):
-                        key = (campaign.name, version.number, transaction.user_id, measure, period)
-                        counters[key][value] += change
+                before = self.started[campaign.name, version.number]
+                for sign, transactions in ((1, self.transactions), (-1, before)):
+                    for transaction in transactions.values():
+                        for period, measure, value, change in contributions(campaign, version, transaction):
+                            key = (campaign.name, version.number, transaction.user_id, measure, period)
+                            counters[key][value] += sign * change
         return counters
 
     def figures(self) -> dict[FigureKey, int]:
-        """Return every figure that is not zero."""
-        return figures_of(self.campaigns, self.counters())
+        """Return every figure but zeros: a distinct is its number of values with a counter above 0."""
+        kinds = {
+            (c.name, version.number, name): kind
+            for c in self.campaigns.values()
+            for version in c.versions
+            for name, (kind, _) in version.measures.items()
+        }
+        figures: dict[FigureKey, int] = {}
+        for key, counter in self.counters().items():
+            campaign, version, _, measure, _ = key
+            distinct = kinds[campaign, version, measure] == "distinct"
+            figures[key] = sum(n > 0 for n in counter.values()) if distinct else counter[None]
+        return {key: figure for key, figure in figures.items() if figure != 0}
 
     def status(self, user_id: str, campaign: OracleCampaign, at: datetime) -> dict[str, object]:
         """Return the counting and the effective standing of a user: what `standing` says of their periods."""
@@ -354,24 +378,6 @@ class Oracle:
         }
 
 
-def figures_of(
-    campaigns: Sequence[OracleCampaign], counters: Mapping[FigureKey, Mapping[Scalar, int]]
-) -> dict[FigureKey, int]:
-    """Return every figure that is not zero: a distinct is the number of values with a positive counter."""
-    kinds = {
-        (c.name, version.number, name): kind
-        for c in campaigns
-        for version in c.versions
-        for name, (kind, _) in version.measures.items()
-    }
-    figures: dict[FigureKey, int] = {}
-    for key, counter in counters.items():
-        campaign, version, _, measure, _ = key
-        distinct = kinds[campaign, version, measure] == "distinct"
-        figures[key] = sum(n > 0 for n in counter.values()) if distinct else counter[None]
-    return {key: figure for key, figure in figures.items() if figure != 0}
-
-
 def contributions(
     campaign: OracleCampaign, version: OracleVersion, transaction: OracleTransaction
 ) -> list[tuple[str, str, Scalar, int]]:
@@ -405,7 +411,7 @@ def measured(
     at, gross = completed[0]
     if refunded > 0 and refunded == gross:
         return []
-    purchase: dict[str, Scalar] = {name: attributes.get(name) for name in campaign.attributes}
+    purchase: dict[str, Any] = {name: attributes.get(name) for name in campaign.attributes}
     purchase |= {"amount": gross - refunded, "gross_amount": gross, "refunded_amount": refunded}
     purchase["day"] = campaign.local_day(at).isoformat()
     vector: list[tuple[str, Scalar, int]] = []
