@@ -85,16 +85,16 @@ def split(payloads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 def encode(
     partition: int, first_offset: int, appended_at: int, payloads: Sequence[bytes]
-) -> tuple[bytes, bytes]:
+) -> tuple[bytes, bytearray]:
     """Return a block's key and value."""
     count = len(payloads)
     key = encode_key(partition, first_offset)
     facts = _facts.pack(_FORMAT, count, appended_at)
-    body = b"".join((pack(f"<{count}I", *map(len, payloads)), *payloads))
-    checksum = xxh3_64(key)
-    checksum.update(facts)
-    checksum.update(body)
-    return key, b"".join((facts, _checksum.pack(checksum.intdigest()), body))
+    lengths = pack(f"<{count}I", *map(len, payloads))
+    # The checksum is filled in afterwards: that way the payloads are copied once.
+    value = bytearray().join((facts, _checksum.pack(0), lengths, *payloads))
+    _checksum.pack_into(value, _facts.size, _digest(key, memoryview(value)))
+    return key, value
 
 
 def decode(key: bytes, value: memoryview) -> Block:
@@ -112,11 +112,8 @@ def decode(key: bytes, value: memoryview) -> Block:
             f"{place} has format {value[0]}, this version reads format {_FORMAT}: "
             "the log is damaged, or a later version of Rung wrote it"
         )
-    checksum = xxh3_64(key)
-    checksum.update(value[: _facts.size])
-    checksum.update(value[_HEADER_BYTES:])
     (expected,) = _checksum.unpack_from(value, _facts.size)
-    if checksum.intdigest() != expected:
+    if _digest(key, value) != expected:
         raise LogError(f"damaged log: the checksum of {place} does not match; restore it from a copy")
     _, count, appended_at = _facts.unpack_from(value)
     ends = list(accumulate(unpack_from(f"<{count}I", value, _HEADER_BYTES)))
@@ -129,3 +126,11 @@ def count_of(value: memoryview) -> int:
     """Return the number of events of a block without a look at its events."""
     _, count, _ = _facts.unpack_from(value)
     return count
+
+
+def _digest(key: bytes, value: memoryview) -> int:
+    """Return the checksum of a block: of everything but the checksum itself."""
+    checksum = xxh3_64(key)
+    checksum.update(value[: _facts.size])
+    checksum.update(value[_HEADER_BYTES:])
+    return checksum.intdigest()
