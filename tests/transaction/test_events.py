@@ -104,7 +104,7 @@ def test_bad_event(payload: bytes, reason: Reason, detail: str) -> None:
     """A bad event is rejected with its code and place, and its neighbours are read."""
     batch = read(event(transaction_id="before"), payload, event(transaction_id="after"))
     assert [(each.row, each.reason, each.detail) for each in batch.rejections] == [(1, reason, detail)]
-    assert batch.transactions.transaction_ids == ["before", "after"]
+    assert batch.transactions.transaction_ids.to_pylist() == [b"before", b"after"]
     assert batch.transactions.rows.tolist() == [0, 2]
     assert batch.transactions.histories.lengths.tolist() == [2, 2]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rung.store.records import decode_transactions, encode_transactions
 from rung.transaction.events import decode
-from rung.transaction.merge import StoredTransactions, group, merge
+from rung.transaction.merge import StoredTransactions, distinct, merge
 from rung.transaction.reasons import Reason
 
 Steps = tuple[str, ...]
@@ -33,7 +33,7 @@ class Known:
     """Transactions as they are stored: merges batches and keeps the records."""
 
     def __init__(self) -> None:
-        self.records: dict[str, bytes] = {}
+        self.records: dict[bytes, bytes] = {}
         self.rejected: list[tuple[int, str]] = []
         self.duplicates = 0
         self.grown = 0
@@ -41,7 +41,7 @@ class Known:
     def apply(self, payloads: Sequence[bytes]) -> None:
         """Merge a batch into the records."""
         events = decode(payloads, {}, {}).transactions
-        ids, groups = group(events)
+        ids, groups = distinct(events.transaction_ids)
         stored = decode_transactions([self.records.get(each) for each in ids])
         merged = merge(events, groups, stored)
         assert (merged.before == stored.histories.lengths[merged.groups]).all()
@@ -57,7 +57,7 @@ class Known:
     def lengths(self) -> dict[str, int]:
         """Return how many steps each transaction has."""
         lengths = decode_transactions(list(self.records.values())).histories.lengths
-        return dict(zip(self.records, lengths.tolist(), strict=True))
+        return dict(zip([each.decode() for each in self.records], lengths.tolist(), strict=True))
 
 
 def applied(*batches: Sequence[bytes]) -> Known:
@@ -161,7 +161,7 @@ def test_conflicts_do_not_depend_on_batches(picks: list[tuple[str, str, str]], c
 
 def test_records_have_room_for_two_steps() -> None:
     """A transaction's second step replaces its record in place: the record's size stays the same."""
-    sizes = [len(applied([event("t", steps)]).records["t"]) for steps in ("C", "CD", "CDR", "CDRR")]
+    sizes = [len(applied([event("t", steps)]).records[b"t"]) for steps in ("C", "CD", "CDR", "CDRR")]
     assert sizes == [53, 53, 70, 87]
 
 

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
 
 from rung.campaign.catalog import Catalog
 from rung.log.port import Consumer, Slice
@@ -33,7 +34,7 @@ from rung.store.port import (
 )
 from rung.store.records import decode_transactions, encode_transactions
 from rung.transaction.events import TransactionEvents, decode
-from rung.transaction.merge import Merged, StoredTransactions, group, merge
+from rung.transaction.merge import Merged, StoredTransactions, distinct, merge
 from rung.transaction.reasons import Rejection
 
 OVERTAKEN_WAIT_SECONDS: Final = 0.01
@@ -154,8 +155,7 @@ class Worker:
         payloads = list(chain.from_iterable(part.payloads for part in slices))
         batch = decode(payloads, catalog.attributes, catalog.user_attributes)
         events = batch.transactions
-        ids, groups = group(events)
-        keys = [transaction_id.encode() for transaction_id in ids]
+        keys, groups = distinct(events.transaction_ids)
         merged = merge(events, groups, decode_transactions(self._store.transactions(keys)))
         users, figures = self._figures(events, merged, compiled)
         attributes, attribute_rejections, attribute_duplicates = merge_user_attributes(
@@ -184,19 +184,14 @@ class Worker:
         self, events: TransactionEvents, merged: Merged, compiled: _Compiled
     ) -> tuple[list[bytes], list[bytes]]:
         """Return the users whose figures change, and their records."""
-        users: dict[str, int] = {}
-        owners = np.array(
-            [users.setdefault(events.user_ids[event], len(users)) for event in merged.events.tolist()],
-            dtype=np.int64,
-        )
+        users, owners = distinct(events.user_ids.take(pa.array(merged.events)))
         table = histories_table(
             events, merged.events, owners, merged.before, compiled.catalog.attributes
         )
         contributions = compiled.plans.contributions(table)
         # Most steps before the completion change no figure: their users are not read or written.
         changed, places = np.unique(contributions.owners, return_inverse=True)
-        names = list(users)
-        keys = [names[owner].encode() for owner in changed.tolist()]
+        keys = [users[owner] for owner in changed.tolist()]
         return keys, add_figures(self._store.users(keys), replace(contributions, owners=places))
 
 

@@ -166,7 +166,10 @@ class LmdbStore:
 
     def _get_all(self, database: lmdb._Database, keys: Sequence[bytes]) -> list[bytes | None]:
         with self._environment.begin() as reading, reading.cursor(database) as cursor:
+            # Sorted keys walk the tree once, and sorting what is in order already costs little.
             found = dict(cursor.getmulti(sorted(keys)))
+        if not found:
+            return [None] * len(keys)
         return [found.get(key) for key in keys]
 
     def every_user(self) -> Iterable[tuple[bytes, bytes]]:

@@ -10,6 +10,8 @@ from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 from msgspec import UNSET, Meta, Raw, UnsetType
 from numpy.typing import NDArray
@@ -49,13 +51,14 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 class TransactionEvents:
     """The transaction events of a batch, as columns.
 
-    `rows` are their rows in the batch. `users` and `attributes` are 64-bit digests (uint64) of
-    the user id and the attributes. Event i has the attribute values `attribute_sets[sets[i]]`.
+    `rows` are their rows in the batch, ascending. The ids are Arrow binary arrays of UTF-8. `users`
+    and `attributes` are 64-bit digests (uint64) of the user id and the attributes. Event i has the
+    attribute values `attribute_sets[sets[i]]`.
     """
 
     rows: Integers
-    transaction_ids: list[str]
-    user_ids: list[str]
+    transaction_ids: pa.BinaryArray
+    user_ids: pa.BinaryArray
     users: NDArray[np.uint64]
     attributes: NDArray[np.uint64]
     sets: Integers
@@ -66,8 +69,8 @@ class TransactionEvents:
         """Return chosen events in the order of `chosen`."""
         return TransactionEvents(
             self.rows[chosen],
-            [self.transaction_ids[index] for index in chosen],
-            [self.user_ids[index] for index in chosen],
+            self.transaction_ids.take(pa.array(chosen)),
+            self.user_ids.take(pa.array(chosen)),
             self.users[chosen],
             self.attributes[chosen],
             self.sets[chosen],
@@ -174,13 +177,10 @@ def _explain(error: str) -> tuple[Reason, str]:
     return Reason.WRONG_TYPE, detail
 
 
-def _bad_id(name: str, value: str) -> tuple[Reason, str] | None:
-    size = len(value.encode())
+def _bad_id(name: str, size: int) -> tuple[Reason, str]:
     if size == 0:
         return Reason.BAD_ID, f"{name} is empty"
-    if size > ID_BYTES_MAX:
-        return Reason.ID_TOO_LONG, f"{name} has {size} bytes; the limit is {ID_BYTES_MAX}"
-    return None
+    return Reason.ID_TOO_LONG, f"{name} has {size} bytes; the limit is {ID_BYTES_MAX}"
 
 
 def _user_attributes(
@@ -194,9 +194,9 @@ def _user_attributes(
         return Rejection(row, Reason.MISSING_FIELD, "neither `transaction_id` nor `user_attributes`")
     if event.sequence is UNSET:
         return Rejection(row, Reason.MISSING_FIELD, "user attributes without `sequence`")
-    bad = _bad_id("user_id", event.user_id)
-    if bad is not None:
-        return Rejection(row, *bad)
+    size = len(event.user_id.encode())
+    if not 0 < size <= ID_BYTES_MAX:
+        return Rejection(row, *_bad_id("user_id", size))
     try:
         values = read_object(bytes(event.user_attributes), "user_attributes")
         for name, kind in declared.items():
@@ -218,13 +218,13 @@ def _columns(
     steps = list(chain.from_iterable(histories))
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     ats, bad_times = parse_times([step.at for step in steps])
-    transaction_ids = [event.transaction_id or "" for event in events]
-    user_ids = [event.user_id for event in events]
+    transaction_ids = pa.array([event.transaction_id or "" for event in events], pa.string()).cast(pa.binary())
+    user_ids = [event.user_id.encode() for event in events]
     columns = TransactionEvents(
         rows=np.array(rows, dtype=np.int64),
         transaction_ids=transaction_ids,
-        user_ids=user_ids,
-        users=np.array([xxhash.xxh3_64_intdigest(user_id.encode()) for user_id in user_ids], dtype=np.uint64),
+        user_ids=pa.array(user_ids, pa.binary()),
+        users=np.array([xxhash.xxh3_64_intdigest(user_id) for user_id in user_ids], dtype=np.uint64),
         attributes=np.array([found.digest for found in attribute_sets], dtype=np.uint64)[sets],
         sets=sets,
         attribute_sets=attribute_sets,
@@ -242,11 +242,10 @@ def _columns(
             good[index] = False
             rejections.append(Rejection(rows[index], reason, detail))
 
-    for index in _with_bad_ids(transaction_ids, user_ids):
-        for name, value in (("transaction_id", transaction_ids[index]), ("user_id", user_ids[index])):
-            bad = _bad_id(name, value)
-            if bad is not None:
-                reject(index, *bad)
+    for name, ids in (("transaction_id", columns.transaction_ids), ("user_id", columns.user_ids)):
+        sizes = pc.binary_length(ids).to_numpy()
+        for index in np.flatnonzero((sizes == 0) | (sizes > ID_BYTES_MAX)):
+            reject(int(index), *_bad_id(name, int(sizes[index])))
     for index in np.flatnonzero(lengths == 0):
         reject(int(index), Reason.EMPTY_HISTORY, "history: expected at least one step")
     if bad_times.any():
@@ -274,16 +273,6 @@ def _attribute_sets(
             bad[index] = Reason.NOT_JSON, f"attributes: {error}"
         found.append(Attributes({}, 0))
     return found, bad
-
-
-def _with_bad_ids(transaction_ids: list[str], user_ids: list[str]) -> list[int]:
-    # A character is at most four bytes, so only longer ids need a look at their bytes.
-    longest = ID_BYTES_MAX // 4
-    return [
-        index
-        for index, (transaction_id, user_id) in enumerate(zip(transaction_ids, user_ids, strict=True))
-        if not 0 < len(transaction_id) <= longest or not 0 < len(user_id) <= longest
-    ]
 
 
 def _reject_times(

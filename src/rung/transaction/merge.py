@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rung.transaction.events import TransactionEvents
@@ -49,14 +50,20 @@ class Merged:
     rejections: Sequence[Rejection]
 
 
-def group(events: TransactionEvents) -> tuple[list[str], Integers]:
-    """Return the distinct transaction ids in their order of first appearance, and each event's index there."""
-    encoded = pa.array(events.transaction_ids, pa.string()).dictionary_encode()
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+def distinct(ids: pa.BinaryArray) -> tuple[list[bytes], Integers]:
+    """Return the distinct ids in ascending order, and for each of `ids` its index there."""
+    encoded = ids.dictionary_encode()
+    order = pc.array_sort_indices(encoded.dictionary)
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order.to_numpy()] = np.arange(len(order))
+    return encoded.dictionary.take(order).to_pylist(), ranks[encoded.indices.to_numpy()]
 
 
 def merge(events: TransactionEvents, groups: Integers, stored: StoredTransactions) -> Merged:
-    """Merge a batch's events, in their order, into what is known of their transactions."""
+    """Merge a batch's events, in their order, into what is known of their transactions.
+
+    Event i is of transaction `groups[i]`, of which `stored` tells the history.
+    """
     count, known = len(groups), stored.histories.lengths
     lengths = events.histories.lengths
     pool = events.histories.followed_by(stored.histories)
@@ -147,6 +154,7 @@ def _in_order(
             else:
                 duplicates += 1
         if reason is not None:
-            detail = f"transaction {events.transaction_ids[event]!r}: {reason.sentence}"
+            transaction_id = events.transaction_ids[event].as_py().decode()
+            detail = f"transaction {transaction_id!r}: {reason.sentence}"
             rejections.append(Rejection(int(events.rows[event]), reason, detail))
     return _Kept(kept if kept != at else None, duplicates)
