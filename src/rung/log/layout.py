@@ -44,9 +44,10 @@ class Layout:
             LogError: these are not the tables of a log, or the format is unknown.
         """
         try:
+            # Each in a transaction of its own: LMDB forgets what was opened in one that only reads.
+            self._meta = environment.open_db(b"meta", create=False)
+            self._blocks = environment.open_db(b"blocks", create=False)
             with environment.begin(buffers=True) as transaction:
-                self._meta = environment.open_db(b"meta", txn=transaction, create=False)
-                self._blocks = environment.open_db(b"blocks", txn=transaction, create=False)
                 record = bytes(transaction.get(_LOG, b"", db=self._meta))
         except lmdb.NotFoundError as error:
             raise LogError("its file is there, but no log is in it; choose another folder") from error
