@@ -1,0 +1,98 @@
+"""`rung demo`, hidden: the main job from beginning to end on the example data; `make demo` runs it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from rung.cli.errors import CommandError
+
+if TYPE_CHECKING:
+    from rung.bootstrap import Home
+
+_EXAMPLES: Final = Path("examples/online-retail")
+_USERS: Final = ("17850", "14911", "12748")
+_AT: Final = "2011-11-20"
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Stop after printing.")] = False,
+    examples: Annotated[Path, typer.Option("--examples", help="The folder of specs and events.")] = _EXAMPLES,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="The port of the API.")] = None,
+) -> None:
+    """Apply the example campaigns, ingest the example events, print statuses, and serve."""
+    specs = sorted(examples.glob("*.yaml"))
+    files = sorted(str(path) for path in examples.glob("*.ndjson*"))
+    if not specs or not files:
+        raise CommandError(f"{examples}: no example campaigns or events there; run this in the project's folder")
+    with tempfile.TemporaryDirectory(prefix="rung-demo-") as folder:
+        _run(Path(folder) / "home", specs, files)
+        if not once:
+            _serve(Path(folder) / "home", port)
+
+
+def _run(path: Path, specs: list[Path], files: list[str]) -> None:
+    from rung import bootstrap
+    from rung.cli.output import count_of, say
+
+    bootstrap.initialise(path)
+    home = bootstrap.open_home(path)
+    say("1. Campaigns")
+    _apply(home, specs)
+    say(f"\n2. Events: {', '.join(files)}")
+    stop = bootstrap.stop_on_signals()
+    with bootstrap.opened_log(home) as log, bootstrap.opened_store(home) as store:
+        from rung.cli.ingest import append_files
+        from rung.cli.work import apply_events
+
+        def ingest(keep_alive: Callable[[], object]) -> None:
+            append_files(log, files, lambda _events, _done, _total: keep_alive())
+
+        work = apply_events(home, log, store, stop, until_caught_up=True, beside=ingest)
+        if stop.is_set() and work.events == 0:
+            raise typer.Abort
+        say(f"{count_of(work.events, 'event')} applied, {work.quarantined:,} in quarantine")
+        say(f"\n3. Three users on {_AT}")
+    _print_users(home)
+
+
+def _apply(home: Home, specs: list[Path]) -> None:
+    from rung import bootstrap
+    from rung.campaign.spec import load
+    from rung.cli.catalog import change_catalog
+    from rung.cli.output import say
+
+    campaigns = [load(spec.read_text(encoding="utf-8"), str(spec)) for spec in specs]
+    with bootstrap.opened_store(home) as store:
+        change_catalog(store, campaigns)
+    for spec, campaign in zip(specs, campaigns, strict=True):
+        say(f"   {campaign.name} from {spec}")
+
+
+def _print_users(home: Home) -> None:
+    from rung import bootstrap
+    from rung.cli.status import print_status
+    from rung.cli.times import parse_at
+    from rung.status.reader import StatusReader
+
+    with bootstrap.opened_store(home, read_only=True) as store:
+        reader = StatusReader(store, home.settings.log.partitions)
+        for user in _USERS:
+            typer.echo("")
+            print_status(reader.status(user.encode(), parse_at(_AT, "--at")))
+
+
+def _serve(path: Path, port: int | None) -> None:
+    from rung import bootstrap
+    from rung.cli.output import say
+
+    def tell(url: str) -> None:
+        say("\n4. Serving until Ctrl-C")
+        say(f"   Status page: {url}/")
+        say(f"   Status API:  curl '{url}/v1/users/{_USERS[0]}/status?at={_AT}'")
+
+    bootstrap.serve(bootstrap.open_home(path), None, port, tell)

@@ -1,0 +1,76 @@
+"""How a command ends: exit codes, and expected errors as one clear line."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the shell sees; the numbers are part of the interface."""
+
+    OK = 0
+    PROBLEMS = 1
+    """The command worked, and what it looked at has problems (`doctor`)."""
+    BAD_INPUT = 2
+    """An argument, a file, a spec or a setting is wrong."""
+    NOT_INITIALISED = 3
+    """There is no Rung home there: `rung init` makes one."""
+    BUSY = 4
+    """Another process holds what the command needs."""
+    FAILED = 5
+    """The log, the store or the machine refused; the text says what to do."""
+    INTERRUPTED = 130
+
+
+class CommandError(Exception):
+    """An expected error: one clear line with the fix, and how to exit."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.BAD_INPUT) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def explained(error: Exception) -> CommandError | None:
+    """Return an expected error as a `CommandError`, or None for one that is a bug.
+
+    The rooms' errors are looked up only once something has gone wrong, so that a command which
+    needs no room loads none.
+    """
+    if isinstance(error, CommandError):
+        return error
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename is not None else ""
+        return CommandError(f"{place}{error.strerror or error}", ExitCode.FAILED)
+
+    from rung.bootstrap import NotInitialised, WorkerRuns
+    from rung.campaign.catalog import CatalogRefused
+    from rung.log.files import UnreadableFile
+    from rung.log.port import LogError
+    from rung.settings import SettingsError
+    from rung.status.evaluate import UnknownCampaign
+    from rung.status.serve import ServeError
+    from rung.store.port import Overtaken, StoreError
+
+    if isinstance(error, UnknownCampaign):
+        return CommandError(f"{error}; {_hint(error.suggestion, error.known)}")
+    codes: tuple[tuple[type[Exception], ExitCode], ...] = (
+        (NotInitialised, ExitCode.NOT_INITIALISED),
+        (WorkerRuns, ExitCode.BUSY),
+        (SettingsError, ExitCode.BAD_INPUT),
+        (CatalogRefused, ExitCode.BAD_INPUT),
+        (UnreadableFile, ExitCode.BAD_INPUT),
+        (Overtaken, ExitCode.BUSY),
+        (LogError, ExitCode.FAILED),
+        (StoreError, ExitCode.FAILED),
+        (ServeError, ExitCode.FAILED),
+    )
+    for kind, code in codes:
+        if isinstance(error, kind):
+            return CommandError(str(error), code)
+    return None
+
+
+def _hint(suggestion: str | None, known: tuple[str, ...]) -> str:
+    if suggestion is not None:
+        return f"did you mean {suggestion}?"
+    return f"there are: {', '.join(known)}" if known else "there is none: apply one with `rung campaign apply SPEC...`"

@@ -1,0 +1,170 @@
+"""`rung explain`: each transaction of a user's period, counted or not, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from rung.cli.errors import CommandError, ExitCode
+from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
+
+if TYPE_CHECKING:
+    from rung.campaign.catalog import Catalog, CountedVersion
+    from rung.campaign.calendar import Period
+    from rung.log.port import Consumer
+    from rung.status.explain import Explanation, UserEvents
+
+_READ_EVENTS: Final = 20_000
+_READ_BYTES: Final = 64 * 1024 * 1024
+
+
+def explain(
+    user: Annotated[str, typer.Argument(metavar="USER", help="The user's id.")],
+    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name.")],
+    period: Annotated[str, typer.Argument(metavar="PERIOD", help="For example 2011-11, 2011-W45, 2011-11-20.")],
+    version: Annotated[
+        int | None, typer.Option("--version", min=0, help="Another version than the one that counts the period.")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> ExitCode:
+    """Show each transaction of a period with its reason code and what it contributes.
+
+    Reads the user's events from the log. Exits with 1 if the sum differs from the stored figures.
+    """
+    from rung import bootstrap
+    from rung.campaign.catalog import Catalog
+    from rung.cli.output import print_json
+    from rung.status.explain import explain as explain_events
+    from rung.status.explain import transaction_ids
+    from rung.transaction.routing import partition_of
+
+    opened = bootstrap.open_home(home)
+    key = user.encode()
+    partition = partition_of(key, opened.settings.log.partitions)
+    with (
+        bootstrap.opened_log(opened, read_only=True) as log,
+        bootstrap.opened_store(opened, read_only=True) as store,
+    ):
+        catalog = Catalog.decode(store.catalog()[1])
+        counted, wanted = _chosen(catalog, campaign, period, version)
+        standing = store.standing(key, partition)
+        events = _events_of(log.consumer(), user, partition, standing.applied.offset)
+        stored = store.transactions([one.encode() for one in transaction_ids(events, catalog)])
+    found = explain_events(catalog, counted, wanted, user, events, standing.figures, stored)
+    if as_json:
+        print_json(found)
+    else:
+        _print(found)
+    return ExitCode.OK if found.exact else ExitCode.PROBLEMS
+
+
+def _chosen(
+    catalog: Catalog, name: str, period_text: str, number: int | None
+) -> tuple[CountedVersion, Period]:
+    from rung.campaign.calendar import Period
+    from rung.status.evaluate import UnknownCampaign
+
+    campaign = catalog.campaigns.get(name)
+    if campaign is None:
+        raise UnknownCampaign(name, tuple(catalog.campaigns))
+    try:
+        period = Period.parse(period_text, campaign.calendar.kind)
+    except ValueError as error:
+        raise CommandError(f"{error} (campaign {name} counts by {campaign.calendar.kind})") from error
+    if number is None:
+        serving = campaign.version_counting(period)
+        if serving is None:
+            raise CommandError(f"campaign {name} does not count in {period}; see `rung campaign show {name}`")
+        number = serving.number
+    for counted in catalog.versions:
+        if counted.campaign.name == name and counted.version.number == number:
+            first, last = counted.periods
+            if first <= period.ordinal <= last:
+                return counted, period
+            raise CommandError(f"version {number} of campaign {name} does not count {period}")
+    raise CommandError(f"campaign {name} has no version {number}; see `rung campaign show {name}`")
+
+
+def _events_of(consumer: Consumer, user: str, partition: int, last_offset: int) -> UserEvents:
+    """Read the user's events from the start of the partition up to the last one applied."""
+    import msgspec
+
+    from rung.log.port import PositionOutOfRange
+    from rung.status.explain import UserEvents
+
+    class Owner(msgspec.Struct):
+        user_id: str
+
+    decode = msgspec.json.Decoder(Owner).decode
+    key = user.encode()
+    offsets: list[int] = []
+    payloads: list[bytes] = []
+    try:
+        consumer.seek(partition, 0)
+    except PositionOutOfRange as error:
+        raise CommandError(f"the log no longer has all of the user's events: {error}", ExitCode.FAILED) from error
+    following = 0
+    while following <= last_offset:
+        for part in consumer.poll(_READ_EVENTS, _READ_BYTES, 0.0):
+            for offset, payload in enumerate(part.payloads, part.first_offset):
+                # JSON may spell an id with escapes, so only their absence allows a plain search.
+                if (key in payload or b"\\" in payload) and offset <= last_offset:
+                    try:
+                        owner = decode(payload).user_id
+                    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                        # No user can be read from it: it is nobody's event, and in quarantine.
+                        continue
+                    if owner == user:
+                        offsets.append(offset)
+                        payloads.append(payload)
+            following = part.first_offset + len(part.payloads)
+    return UserEvents(partition, offsets, payloads)
+
+
+def _print(found: Explanation) -> None:
+    from rung.cli.output import count_of, print_table, say
+
+    names = list(found.measures)
+    typer.echo(f"user {found.user_id}, campaign {found.campaign}, {found.period}, version {found.version}")
+    if found.transactions:
+        rows = [
+            (
+                one.transaction_id,
+                _reason(one.reason, one.below_condition),
+                *(f"{one.contributions[name]:+,}" if one.contributions[name] else "" for name in names),
+                _history_text(one.history) + (f" ({one.detail})" if one.detail else ""),
+            )
+            for one in found.transactions
+        ]
+        total = ("sum", "", *(f"{found.measures[name]:,}" for name in names), "")
+        print_table(("transaction", "reason", *names, "history"), [*rows, total], names)
+    else:
+        typer.echo("no transaction in this period")
+    for event in found.rejected:
+        typer.echo(f"not applied: {event.partition}:{event.offset} {event.reason}: {event.detail}")
+    if found.partial:
+        say("Events before the version was applied are not counted; `rung replay` counts them.")
+    if found.exact:
+        say(f"The sum of {count_of(len(found.transactions), 'transaction')} equals the stored figures.")
+    else:
+        say(f"error: the stored figures differ: {dict(found.stored)}; `rung replay` derives them again")
+
+
+def _reason(reason: str, below_condition: tuple[str, ...]) -> str:
+    if not below_condition:
+        return reason
+    return f"{reason} (below_condition: {', '.join(below_condition)})" if reason == "counted" else (
+        f"{reason}: {', '.join(below_condition)}"
+    )
+
+
+def _history_text(history: object) -> str:
+    from collections.abc import Sequence
+    from typing import cast
+
+    from rung.status.explain import StepView
+
+    steps = cast("Sequence[StepView]", history)
+    return ", ".join(f"{step.status} {step.amount:,} {step.at}" for step in steps)

@@ -1,0 +1,181 @@
+"""`rung ingest`: append the events of files to the log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from rung.cli.errors import CommandError
+from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
+
+if TYPE_CHECKING:
+    from rung.bootstrap import Home
+    from rung.log.embedded import EmbeddedLog
+    from rung.store.port import Store
+
+_WAIT_SECONDS: Final = 0.05
+_PAGE_EVENTS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What was appended: per partition, the offsets before the first and after the last of it."""
+
+    events: int
+    seconds: float
+    starts: Mapping[int, int]
+    ends: Mapping[int, int]
+
+
+def ingest(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="NDJSON (also .gz, .xz, .zst) or Parquet; - is standard input."),
+    ],
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when all of it is applied; applies it if no worker runs.")
+    ] = False,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Append the events of files to the log, in their order. Repeating it changes nothing."""
+    from rung import bootstrap
+    from rung.cli.output import count_of, print_json, say
+
+    _check_files(files)
+    opened = bootstrap.open_home(home)
+    summary: dict[str, object]
+    with bootstrap.opened_log(opened) as log:
+        done = _append_with_bar(log, files)
+        rate = round(done.events / done.seconds) if done.seconds > 0 else 0
+        summary = {
+            "events": done.events,
+            "seconds": round(done.seconds, 3),
+            "events_per_second": rate,
+            "applied": wait,
+        }
+        if not as_json:
+            say(f"Appended {count_of(done.events, 'event')} ({rate:,} events/s)")
+        if wait:
+            with bootstrap.opened_store(opened) as store:
+                _wait_until_applied(opened, log, store, done)
+                quarantined = _quarantined_between(store, done)
+            summary["quarantined"] = quarantined
+            if not as_json:
+                say(f"All applied; {count_of(quarantined, 'event')} of them in quarantine")
+                if quarantined:
+                    say(f"See: rung --home {home} quarantine list")
+        elif not as_json:
+            say("A worker applies them: rung worker, or rung serve; --wait returns when that is done")
+    if as_json:
+        print_json(summary)
+
+
+def append_files(log: EmbeddedLog, files: Sequence[str], on_chunk: Callable[[int, int, int | None], None]) -> Ingested:
+    """Append files, and tell after each chunk the events so far, and the bytes read and in total (None: unknown).
+
+    Raises:
+        CommandError: a file cannot be read to its end; what was read before stays in the log.
+    """
+    from rung.log.files import Progress, UnreadableFile, events
+
+    producer = log.producer()
+    starts = log.ends()
+    started = time.monotonic()
+    count = bytes_before = 0
+    sizes = [Path(file).stat().st_size if Path(file).is_file() else None for file in files]
+    total = None if None in sizes else sum(size for size in sizes if size is not None)
+    for file in files:
+        read_bytes = 0
+
+        def progressed(progress: Progress, before: int = bytes_before) -> None:
+            nonlocal read_bytes
+            read_bytes = progress.bytes_read
+            on_chunk(count, before + read_bytes, total)
+
+        try:
+            for chunk in events(file, progressed):
+                producer.append(chunk)
+                count += len(chunk)
+        except UnreadableFile as error:
+            kept = f"; the {count:,} events read before it are in the log, repeating them is safe" if count else ""
+            raise CommandError(f"{error}{kept}") from error
+        bytes_before += read_bytes
+    return Ingested(count, time.monotonic() - started, starts, log.ends())
+
+
+def _check_files(files: Sequence[str]) -> None:
+    """Refuse files that are not there before anything is appended."""
+    if files.count("-") > 1:
+        raise CommandError("- (standard input) can be read once only")
+    for file in files:
+        if file != "-" and not Path(file).exists():
+            raise CommandError(f"{file}: no such file")
+        if file != "-" and Path(file).is_dir():
+            raise CommandError(f"{file}: is a folder; name the files in it")
+
+
+def _append_with_bar(log: EmbeddedLog, files: Sequence[str]) -> Ingested:
+    import sys
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[events]:,} events"))
+    console = Console(stderr=True)
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("Appending", total=None, events=0)
+        return append_files(
+            log,
+            files,
+            lambda events, done, total: progress.update(task, completed=done, total=total, events=events),
+        )
+
+
+def _wait_until_applied(home: Home, log: EmbeddedLog, store: Store, done: Ingested) -> None:
+    """Wait for the worker that runs; without one, be the worker."""
+    import threading
+
+    from rung import bootstrap
+    from rung.cli.work import Meter, apply_events
+
+    meter: Meter | None = None
+    while not _is_applied(store, done):
+        try:
+            with bootstrap.only_worker(home):
+                apply_events(home, log, store, threading.Event(), until_caught_up=True)
+        except bootstrap.WorkerRuns:
+            meter = meter or Meter(log, store)
+            meter.show()
+            time.sleep(_WAIT_SECONDS)
+    if meter is not None:
+        meter.close()
+
+
+def _is_applied(store: Store, done: Ingested) -> bool:
+    applied = store.applied()
+    return all(
+        end == 0 or (partition in applied and applied[partition].offset >= end - 1)
+        for partition, end in done.ends.items()
+    )
+
+
+def _quarantined_between(store: Store, done: Ingested) -> int:
+    """Count the events in quarantine among those that were appended meanwhile."""
+    count = 0
+    for partition, start in done.starts.items():
+        after = (partition, start - 1)
+        while page := store.quarantine(after, _PAGE_EVENTS):
+            inside = [
+                event for event in page if event.partition == partition and event.offset < done.ends[partition]
+            ]
+            count += len(inside)
+            if len(inside) < len(page):
+                break
+            after = (page[-1].partition, page[-1].offset)
+    return count

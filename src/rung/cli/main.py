@@ -1,0 +1,135 @@
+"""The entry point `rung`: all commands, and what the shell gets to see of an error.
+
+Importing a command, and having typer read its signature, takes longer than most commands run. So
+only the command that is named is made; the others stand in the list with their help.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, Final, NamedTuple
+
+import typer
+from typer import Typer
+
+from rung.cli.errors import ExitCode, explained
+from rung.cli.options import DEFAULT_HOME, HomeOption
+
+_HELP: Final = "Keep every user's standing in a payment campaign exactly right."
+_EXIT_CODES: Final = (
+    "Exit codes: 0 done, 1 problems found, 2 bad input, 3 not initialised, 4 another process holds it,"
+    " 5 log, store or machine failed, 130 interrupted."
+)
+
+
+class _Command(NamedTuple):
+    """Where a command is written: a function, or the typer application of a group."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS: Final = {
+    "init": _Command("rung.cli.initialise", "init", "Make a home: settings, an empty log, an empty store."),
+    "campaign": _Command("rung.cli.campaign", "app", "Check, apply, list and show campaigns."),
+    "ingest": _Command("rung.cli.ingest", "ingest", "Append the events of files to the log."),
+    "worker": _Command("rung.cli.worker", "worker", "Apply the log's events to the store."),
+    "status": _Command("rung.cli.status", "status", "Show a user's progress and the rate in force."),
+    "explain": _Command("rung.cli.explain", "explain", "Show what each transaction of a period counts for."),
+    "quarantine": _Command("rung.cli.quarantine", "app", "List, show, retry or drop events not applied."),
+    "serve": _Command("rung.cli.serve", "serve", "Run the status API, the page and the worker."),
+    "generate": _Command("rung.cli.generate", "generate", "Write seeded synthetic events."),
+    "doctor": _Command("rung.cli.doctor", "doctor", "Look for what is wrong, and say what to do."),
+    "replay": _Command("rung.cli.replay", "replay", "Derive all figures from the log again."),
+    "demo": _Command("rung.cli.demo", "demo", "Do the main job on the example data."),
+}
+_HIDDEN: Final = frozenset({"demo"})
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; expected errors are one line on standard error."""
+    try:
+        result = application(arguments)(args=list(arguments), prog_name="rung", standalone_mode=False)
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has gone: nobody is left to tell. What is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except typer.Abort:
+        return _failed("stopped; nothing was changed", ExitCode.INTERRUPTED)
+    except typer.TyperException as error:
+        return _failed(_usage(error), ExitCode.BAD_INPUT)
+    except Exception as error:
+        expected = explained(error)
+        if expected is None:
+            raise
+        return _failed(str(expected), expected.code)
+    return result if isinstance(result, int) else ExitCode.OK
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def application(arguments: Sequence[str]) -> Typer:
+    """Return the typer application, with the commands that are among the arguments."""
+    app = Typer(
+        name="rung",
+        help=_HELP,
+        epilog=_EXIT_CODES,
+        invoke_without_command=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for name, command in COMMANDS.items():
+        if name not in arguments:
+            app.command(name, help=command.help, hidden=name in _HIDDEN)(_not_made)
+            continue
+        found: Typer | Callable[..., object] = getattr(import_module(command.module), command.attribute)
+        if isinstance(found, Typer):
+            app.add_typer(found, name=name, help=command.help)
+        else:
+            app.command(name, hidden=name in _HIDDEN)(found)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"rung {version('rung')}")
+        raise typer.Exit
+
+
+def _root(
+    ctx: typer.Context,
+    home: HomeOption = DEFAULT_HOME,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    ctx.obj = home
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def _not_made() -> None:
+    raise AssertionError("unreachable: a command that runs is among the arguments")
+
+
+def _usage(error: typer.TyperException) -> str:
+    message = " ".join(error.format_message().split()).rstrip(".")
+    path: str = getattr(getattr(error, "ctx", None), "command_path", "rung")
+    return f"{message}; see {path} --help"
+
+
+def _failed(message: str, code: ExitCode) -> ExitCode:
+    for line in message.splitlines():
+        sys.stderr.write(f"error: {line}\n")
+    return code

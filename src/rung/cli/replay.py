@@ -1,0 +1,52 @@
+"""`rung replay`: derive the state from the whole log again."""
+
+from __future__ import annotations
+
+import typer
+
+from rung.cli.errors import CommandError, ExitCode
+from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption, YesOption
+
+
+def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: JsonOption = False) -> None:
+    """Forget what was derived from the log and apply all of it again.
+
+    Needed when a campaign was applied after events had been: then its versions count all events
+    from the beginning. While it runs, statuses show less than there is.
+    """
+    import dataclasses
+
+    from rung import bootstrap
+    from rung.campaign.catalog import Catalog
+    from rung.cli.output import count_of, print_json, say
+    from rung.cli.work import apply_events
+    from rung.log.port import PositionOutOfRange
+
+    opened = bootstrap.open_home(home)
+    stop = bootstrap.stop_on_signals()
+    with (
+        bootstrap.only_worker(opened),
+        bootstrap.opened_log(opened) as log,
+        bootstrap.opened_store(opened) as store,
+    ):
+        consumer = log.consumer()
+        ends = consumer.ends()
+        for partition in ends:
+            try:
+                consumer.seek(partition, 0)
+            except PositionOutOfRange as error:
+                raise CommandError(
+                    f"the log was trimmed ({error}): a replay would lose what was trimmed away", ExitCode.FAILED
+                ) from error
+        if not yes:
+            count = sum(ends.values())
+            typer.confirm(f"Forget all figures and apply {count_of(count, 'event')} again?", abort=True, err=True)
+        catalog = Catalog.decode(store.catalog()[1])
+        # From now on every version counts from the first event.
+        from_the_beginning = tuple(dataclasses.replace(counted, starts={}) for counted in catalog.versions)
+        store.reset(dataclasses.replace(catalog, versions=from_the_beginning).encode())
+        work = apply_events(opened, log, store, stop, until_caught_up=True)
+    if as_json:
+        print_json({"events": work.events, "quarantined": work.quarantined, "seconds": round(work.seconds, 3)})
+    else:
+        say(f"Applied {count_of(work.events, 'event')} again; quarantined {work.quarantined:,}")

@@ -1,0 +1,117 @@
+"""`rung status`: what a user is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rung.status.view import CampaignStatus, Condition, StepStatus, UserStatus
+
+
+def status(
+    user: Annotated[str, typer.Argument(metavar="USER", help="The user's id.")],
+    campaign: Annotated[str | None, typer.Option("--campaign", help="Only this campaign.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="Which periods: RFC 3339 or a date (default: now)."),
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a user's progress in the counting period and the rate in force."""
+    from rung import bootstrap
+    from rung.cli.output import print_json
+    from rung.cli.times import parse_at
+    from rung.status.reader import StatusReader
+
+    shown_at = bootstrap.clock() if at is None else parse_at(at, "--at")
+    opened = bootstrap.open_home(home)
+    with bootstrap.opened_store(opened, read_only=True) as store:
+        reader = StatusReader(store, opened.settings.log.partitions)
+        found = reader.status(user.encode(), shown_at, campaign)
+    if as_json:
+        print_json(found)
+        return
+    print_status(found)
+
+
+def print_status(found: UserStatus) -> None:
+    """Print a status for people: one table per campaign."""
+    from rung.cli.output import print_table, say
+
+    if found.as_of.event_at is None:
+        freshness = "no event was applied yet"
+    else:
+        freshness = f"as of event {found.as_of.partition}:{found.as_of.offset}, events up to {found.as_of.event_at}"
+    typer.echo(f"user {found.user_id} ({freshness})")
+    if not found.campaigns:
+        say("No campaign is in force: rung campaign apply SPEC...")
+    for campaign in found.campaigns:
+        typer.echo("")
+        print_table(("campaign", "", "period", "version", "rate", "figures"), list(_rows(campaign)))
+        steps = campaign.counting.steps if campaign.counting is not None else ()
+        for step in steps:
+            typer.echo(f"  {_step_text(step)}")
+
+
+def _rows(campaign: CampaignStatus) -> Iterator[tuple[str, str, str, str, str, str]]:
+    counting, effective = campaign.counting, campaign.effective
+    if counting is None:
+        yield campaign.campaign, "counting", "none: outside the campaign", "", "", ""
+    else:
+        yield (
+            campaign.campaign,
+            "counting",
+            counting.period,
+            f"{counting.version} ({counting.state})",
+            f"{counting.rate_percent}%",
+            _figures(counting.measures),
+        )
+    if effective is None:
+        yield "", "in force", "none: outside the campaign", "", "", ""
+    else:
+        yield (
+            "",
+            "in force",
+            f"{effective.period}, earned in {effective.earned_in}",
+            f"{effective.version} ({effective.state})",
+            f"{effective.rate_percent}%",
+            _figures(effective.measures),
+        )
+
+
+def _figures(measures: object) -> str:
+    from collections.abc import Mapping
+    from typing import cast
+
+    items = cast("Mapping[str, int]", measures).items()
+    return ", ".join(f"{name} {value:,}" for name, value in items)
+
+
+def _step_text(step: StepStatus) -> str:
+    from msgspec import UNSET
+
+    mark = "met" if step.met else "not yet"
+    on = "" if step.on is UNSET else f" on {step.on}"
+    conditions = "; ".join(_condition_text(condition) for condition in step.conditions)
+    return f"+{step.add_percent}%{on} {step.name}: {mark}{f' ({conditions})' if conditions else ''}"
+
+
+def _condition_text(condition: Condition) -> str:
+    from msgspec import UNSET
+
+    from rung.status.view import Comparison
+
+    if isinstance(condition, Comparison):
+        value = "unknown" if condition.value is None else f"{condition.value:,}"
+        missing = ""
+        if condition.remaining is not UNSET and condition.remaining > 0:
+            missing = f", {condition.remaining:,} to go"
+        return f"{condition.expression}: {value}{missing}"
+    return f"{condition.expression}: {'yes' if condition.met else 'no'}"

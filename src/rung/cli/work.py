@@ -1,0 +1,121 @@
+"""Applying events with a live line that shows how it goes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from rung.bootstrap import Home, make_worker
+from rung.cli.output import LiveLine
+from rung.log.embedded import EmbeddedLog
+from rung.status.lag import LogState, lag_events
+from rung.store.port import Counters, Store
+
+_LOOK_EVERY_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What was applied, or put into quarantine, in a stretch of time."""
+
+    events: int
+    duplicates: int
+    quarantined: int
+    seconds: float
+
+    @property
+    def events_per_second(self) -> int:
+        """The rate, rounded."""
+        return round((self.events + self.quarantined) / self.seconds) if self.seconds > 0 else 0
+
+
+class Meter:
+    """Measures what has been applied since it was made, by whatever process, and shows it."""
+
+    def __init__(self, log: LogState, store: Store) -> None:
+        self._log = log
+        self._store = store
+        self._before = store.counters()
+        self._started = time.monotonic()
+        self._line = LiveLine()
+
+    def read(self) -> Work:
+        """Return what has been applied so far."""
+        counters = self._store.counters()
+        return Work(
+            counters.events - self._before.events,
+            counters.duplicates - self._before.duplicates,
+            _quarantined(counters) - _quarantined(self._before),
+            time.monotonic() - self._started,
+        )
+
+    def show(self) -> int:
+        """Show the live line, and return the lag in events."""
+        lag = lag_events(self._store, self._log)
+        self._line.show(lambda: self._text(self.read(), lag))
+        return lag
+
+    def close(self) -> Work:
+        """End the live line, and return what was applied."""
+        lag = lag_events(self._store, self._log)
+        work = self.read()
+        self._line.close(self._text(work, lag))
+        return work
+
+    def _text(self, work: Work, lag: int) -> str:
+        done = work.events + work.quarantined
+        return f"{done:,} events applied  {work.events_per_second:,} events/s  lag {lag:,}"
+
+
+def apply_events(
+    home: Home,
+    log: EmbeddedLog,
+    store: Store,
+    stop: threading.Event,
+    *,
+    until_caught_up: bool,
+    beside: Callable[[Callable[[], object]], None] | None = None,
+) -> Work:
+    """Run a worker until it is stopped, or has caught up, and show a live line meanwhile.
+
+    The worker runs in a thread of its own. `beside` runs here next to it, and before the worker may
+    stop for having caught up; it is given what to call now and then to keep the line alive.
+
+    Raises:
+        Exception: what halted the worker, or `beside`.
+    """
+    meter = Meter(log, store)
+    halted: list[Exception] = []
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            worker = make_worker(home, log, store)
+            worker.run(stop)
+            worker.close()
+        except Exception as error:
+            halted.append(error)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=run, name="worker")
+    thread.start()
+    try:
+        if beside is not None:
+            beside(meter.show)
+        while not ended.wait(_LOOK_EVERY_SECONDS):
+            if meter.show() == 0 and until_caught_up:
+                break
+    finally:
+        stop.set()
+        thread.join()
+    if halted:
+        raise halted[0]
+    return meter.close()
+
+
+def _quarantined(counters: Counters) -> int:
+    return sum(counters.quarantined.values())

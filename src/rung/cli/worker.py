@@ -1,0 +1,45 @@
+"""`rung worker`: apply events."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
+
+
+def worker(
+    home: HomeOption = DEFAULT_HOME,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="Stop when every event in the log is applied.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Apply the log's events to the store; one worker per home. SIGTERM or Ctrl-C stops it cleanly."""
+    from rung import bootstrap
+    from rung.cli.output import count_of, print_json, say
+    from rung.cli.work import apply_events
+
+    opened = bootstrap.open_home(home)
+    stop = bootstrap.stop_on_signals()
+    with (
+        bootstrap.only_worker(opened),
+        bootstrap.opened_log(opened) as log,
+        bootstrap.opened_store(opened) as store,
+    ):
+        work = apply_events(opened, log, store, stop, until_caught_up=until_caught_up)
+    if as_json:
+        print_json(
+            {
+                "events": work.events,
+                "duplicates": work.duplicates,
+                "quarantined": work.quarantined,
+                "seconds": round(work.seconds, 3),
+                "events_per_second": work.events_per_second,
+            }
+        )
+        return
+    say(f"Applied {count_of(work.events, 'event')} ({work.events_per_second:,} events/s)")
+    if work.quarantined:
+        say(f"Quarantined {count_of(work.quarantined, 'event')}: rung --home {home} quarantine list")

@@ -1,0 +1,199 @@
+"""Typed settings: from HOME/rung.toml, overridden by RUNG_SECTION_KEY variables.
+
+Each setting is declared once, with its type, limits, default and meaning; reading, checking and
+the commented file that `rung init` writes all come from that declaration.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, cast, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+FILE_NAME: Final = "rung.toml"
+HOME_VARIABLE: Final = "RUNG_HOME"
+_PREFIX: Final = "RUNG_"
+_MEBIBYTE: Final = 1 << 20
+_TEBIBYTE: Final = 1 << 40
+
+
+class SettingsError(Exception):
+    """A setting is unknown, of another type or out of its limits; the text names the place."""
+
+
+class LogSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The embedded event log."""
+
+    partitions: Annotated[
+        int, Meta(ge=1, le=1_024, description="Partitions; fixed once the log has been made.")
+    ] = 4
+    map_bytes: Annotated[
+        int, Meta(ge=_MEBIBYTE, description="Address space for the log's file: the most that it can grow to, in bytes.")
+    ] = _TEBIBYTE
+
+
+class StoreSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The embedded store."""
+
+    map_bytes: Annotated[
+        int, Meta(ge=_MEBIBYTE, description="Address space for the store's file: the most that it can grow to, in bytes.")
+    ] = _TEBIBYTE
+
+
+class WorkerSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The speed layer's worker."""
+
+    batch_events_max: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="The most events in one micro-batch.")
+    ] = 50_000
+    batch_bytes_max: Annotated[
+        int, Meta(ge=65_536, description="About the most bytes of events in one micro-batch.")
+    ] = 64 * _MEBIBYTE
+    idle_wait_seconds: Annotated[
+        float, Meta(gt=0, le=60, description="How long an idle worker waits before it looks whether to stop.")
+    ] = 0.2
+    lag_events_max: Annotated[
+        int, Meta(ge=1, description="With more events than this not yet applied, the API refuses events (503).")
+    ] = 5_000_000
+
+
+class ApiSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The status API and page."""
+
+    host: Annotated[str, Meta(description="The address to listen on; only loopback is allowed.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="The port; 0 takes a free one.")] = 8080
+    workers: Annotated[int, Meta(ge=1, le=64, description="Processes that answer requests.")] = 1
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings of one home."""
+
+    log: LogSection = LogSection()
+    store: StoreSection = StoreSection()
+    worker: WorkerSection = WorkerSection()
+    api: ApiSection = ApiSection()
+
+
+_SECTIONS: Final[Mapping[str, type[Struct]]] = {
+    "log": LogSection,
+    "store": StoreSection,
+    "worker": WorkerSection,
+    "api": ApiSection,
+}
+
+
+def load(home: Path, environment: Mapping[str, str]) -> Settings:
+    """Return the settings of a home: its file, then the RUNG_SECTION_KEY variables over it.
+
+    Args:
+        home: The data directory; a missing rung.toml means the defaults.
+        environment: The variables, usually `os.environ`.
+
+    Raises:
+        SettingsError: with every wrong setting, one per line.
+    """
+    errors: list[str] = []
+    chosen: dict[str, dict[str, object]] = {section: {} for section in _SECTIONS}
+    for place, section, key, value, strict in (*_from_file(home, errors), *_from_variables(environment, errors)):
+        try:
+            chosen[section][key] = msgspec.convert(value, type=_annotations(section)[key], strict=strict)
+        except msgspec.ValidationError as error:
+            errors.append(f"{place}: {error}")
+    if errors:
+        raise SettingsError("\n".join(errors))
+    return msgspec.convert(chosen, type=Settings)
+
+
+def template() -> str:
+    """Return a rung.toml that explains every setting and changes none."""
+    lines = [
+        "# Settings of this Rung home. A line that starts with # shows the default.",
+        "# A variable overrides a line: RUNG_API_PORT=9000 sets port in [api].",
+    ]
+    for section, struct in _SECTIONS.items():
+        lines += ["", f"# {_summary(struct)}", f"[{section}]"]
+        for key, (description, default) in _described(struct).items():
+            lines += [f"# {description}", f"# {key} = {_toml(default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def as_mapping(settings: Settings) -> dict[str, dict[str, object]]:
+    """Return section -> key -> value, for printing."""
+    return cast("dict[str, dict[str, object]]", msgspec.to_builtins(settings))
+
+
+_Found = tuple[str, str, str, object, bool]
+
+
+def _from_file(home: Path, errors: list[str]) -> Iterator[_Found]:
+    file = home / FILE_NAME
+    if not file.exists():
+        return
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        errors.append(f"{file}: not TOML: {error}")
+        return
+    for section, keys in document.items():
+        if section not in _SECTIONS:
+            errors.append(f"{file}: [{section}]: unknown section{_meant(section, _SECTIONS, '[', ']')}")
+        elif not isinstance(keys, dict):
+            errors.append(f"{file}: {section}: a section is written [{section}], with its keys below")
+        else:
+            known = _annotations(section)
+            for key, value in cast("dict[str, object]", keys).items():
+                if key in known:
+                    yield f"{file}: {section}.{key}", section, key, value, True
+                else:
+                    names = [f"{section}.{name}" for name in known]
+                    errors.append(f"{file}: {section}.{key}: unknown setting{_meant(f'{section}.{key}', names)}")
+
+
+def _from_variables(environment: Mapping[str, str], errors: list[str]) -> Iterator[_Found]:
+    known = {
+        f"{_PREFIX}{section}_{key}".upper(): (section, key)
+        for section in _SECTIONS
+        for key in _annotations(section)
+    }
+    for name, value in sorted(environment.items()):
+        if name.startswith(_PREFIX) and name != HOME_VARIABLE:
+            if name in known:
+                yield (name, *known[name], value, False)
+            else:
+                errors.append(f"{name}: unknown variable{_meant(name, [*known, HOME_VARIABLE])}")
+
+
+def _meant(name: str, known: Mapping[str, object] | list[str], before: str = "", after: str = "") -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {before}{close[0]}{after}?" if close else f" (known: {', '.join(known)})"
+
+
+def _annotations(section: str) -> dict[str, Any]:
+    return get_type_hints(_SECTIONS[section], include_extras=True)
+
+
+def _described(struct: type[Struct]) -> dict[str, tuple[str, object]]:
+    hints = get_type_hints(struct, include_extras=True)
+    described: dict[str, tuple[str, object]] = {}
+    for setting in msgspec.structs.fields(struct):
+        metas = [meta for meta in get_args(hints[setting.name]) if isinstance(meta, Meta)]
+        described[setting.name] = (metas[0].description or "", setting.default)
+    return described
+
+
+def _summary(struct: type[Struct]) -> str:
+    return (struct.__doc__ or "").strip()
+
+
+def _toml(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def home_from(environment: Mapping[str, str]) -> Path:
+    """Return the home that RUNG_HOME names, else ./.rung."""
+    return Path(environment.get(HOME_VARIABLE) or ".rung")
