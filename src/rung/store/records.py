@@ -18,6 +18,7 @@ User: 24 bytes for each figure that is not zero, in the order of period, series 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -38,6 +39,8 @@ _HEAD: Final = np.dtype([("format", "u1"), ("steps", "<u2"), ("user", "<u8"), ("
 _STEP: Final = np.dtype([("status", "u1"), ("at", "<i8"), ("amount", "<i8")])
 FIGURE: Final = np.dtype([("series", "<u4"), ("period", "<i4"), ("token", "<u8"), ("value", "<i8")])
 _FIGURE: Final = struct.Struct("<IiQq")
+_PERIOD: Final = struct.Struct("<4xi")
+_FIGURES_SHORT: Final = 16
 
 
 def _refuse(kind: str) -> StoreError:
@@ -128,7 +131,9 @@ def decode_figures(records: Sequence[bytes | None]) -> tuple[Integers, NDArray[n
         if record is not None and record[0] != FORMAT:
             raise _refuse("user")
     figures = np.frombuffer(b"".join([record[1:] for record in records if record is not None]), dtype=FIGURE)
-    counts = np.array([0 if record is None else len(record) // FIGURE.itemsize for record in records], dtype=np.int64)
+    counts = np.array(
+        [0 if record is None else len(record) // FIGURE.itemsize for record in records], dtype=np.int64
+    )
     return np.repeat(np.arange(len(records)), counts), figures
 
 
@@ -146,6 +151,35 @@ def figures(record: bytes | None) -> Iterator[tuple[int, int, int, int]]:
     if record[0] != FORMAT:
         raise _refuse("user")
     return _FIGURE.iter_unpack(memoryview(record)[1:])
+
+
+def figures_of(record: bytes | None, period: int) -> list[tuple[int, int, int]]:
+    """Return (series, token, value) for each figure of one period (its ordinal), as `figures` does.
+
+    A record is in the order of the periods and mostly asked for the last ones: a short one is read
+    from its end, and in a long one the period is found by bisection.
+
+    Raises:
+        StoreError: the record has an unknown format.
+    """
+    if record is None:
+        return []
+    if record[0] != FORMAT:
+        raise _refuse("user")
+    places = range(1, len(record), _FIGURE.size)
+    if len(places) > _FIGURES_SHORT:
+        places = places[
+            : bisect_right(places, period, key=lambda place: _PERIOD.unpack_from(record, place)[0])
+        ]
+    found: list[tuple[int, int, int]] = []
+    unpack = _FIGURE.unpack_from
+    for place in reversed(places):
+        series, ordinal, token, value = unpack(record, place)
+        if ordinal == period:
+            found.append((series, token, value))
+        elif ordinal < period:
+            break
+    return found
 
 
 @dataclass(frozen=True, slots=True)
