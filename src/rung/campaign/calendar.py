@@ -211,6 +211,10 @@ class Calendar:
         """
         return self.starts_at(period.next())
 
+    def span(self) -> tuple[Period, Period]:
+        """Return the first and the last period that an event can be in."""
+        return self.period_at(TIME_MIN), self.period_at(TIME_MAX - 1)
+
     def offsets(self) -> tuple[tuple[int, int], ...]:
         """Return the zone's UTC offsets as (from_at, offset), both in microseconds, ascending.
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from rung.campaign.calendar import TIME_MAX, TIME_MIN
 from rung.campaign.model import AttributeType, Campaign, Version
 from rung.campaign.spec.campaign import load
 from rung.campaign.spec.canonical import canonical, rules
+from rung.campaign.spec.errors import InvalidSpec
 
 CAMPAIGNS_MAX = 100
 """The most campaigns of one catalog."""
@@ -59,13 +59,11 @@ class CountedVersion:
         They are the schedule's: from `counts_from` to the period before the next version's, or to
         `counts_until`. A shadow version counts every period.
         """
-        calendar = self.campaign.calendar
-        last = calendar.period_at(TIME_MAX - 1).ordinal
+        earliest, latest = self.campaign.calendar.span()
         first = self.version.counts_from
         if first is None:
-            return calendar.period_at(TIME_MIN).ordinal, last
-        if self.campaign.counts_until is not None:
-            last = self.campaign.counts_until.ordinal
+            return earliest.ordinal, latest.ordinal
+        last = (self.campaign.counts_until or latest).ordinal
         for version in self.campaign.versions:
             if version.counts_from is not None and version.counts_from > first:
                 return first.ordinal, min(last, version.counts_from.ordinal - 1)
@@ -140,11 +138,17 @@ class Catalog:
         """
         if record is None:
             return cls()
-        found = msgspec.json.decode(record, type=_Format).format
-        if found != RECORD_FORMAT:
-            raise ValueError(f"the catalog has format {found}, and this release reads format {RECORD_FORMAT}")
-        decoded = msgspec.json.decode(record, type=_Record)
-        loaded = [load(text, "catalog") for text in decoded.campaigns]
+        try:
+            found = msgspec.json.decode(record, type=_Format).format
+            if found != RECORD_FORMAT:
+                raise ValueError(f"the catalog has format {found}, and this release reads {RECORD_FORMAT}")
+            return cls._of(msgspec.json.decode(record, type=_Record))
+        except (msgspec.DecodeError, InvalidSpec, KeyError) as error:
+            raise ValueError(f"the catalog's record is damaged: {error}") from error
+
+    @classmethod
+    def _of(cls, record: _Record) -> Catalog:
+        loaded = [load(text, "catalog") for text in record.campaigns]
         campaigns = {campaign.name: campaign for campaign in loaded}
         versions = tuple(
             CountedVersion(
@@ -153,7 +157,7 @@ class Catalog:
                 counted.series,
                 counted.starts,
             )
-            for counted in decoded.versions
+            for counted in record.versions
         )
         return cls(campaigns, versions)
 
@@ -180,8 +184,9 @@ class Catalog:
         for counted in self.versions:
             if counted.campaign.name == campaign.name:
                 version = numbered.pop(counted.version.number)
-                counted = CountedVersion(campaign, version, counted.series, counted.starts)
-            versions.append(counted)
+                versions.append(CountedVersion(campaign, version, counted.series, counted.starts))
+            else:
+                versions.append(counted)
         following = 1 + max((series for counted in versions for series in counted.series.values()), default=0)
         for version in numbered.values():
             series = {measure.name: following + index for index, measure in enumerate(version.measures)}
@@ -230,8 +235,8 @@ def _version_changes(applied: Campaign, campaign: Campaign) -> Iterator[str]:
         if before.counts_from != after.counts_from:
             rescheduled = True
             yield (
-                f"{who} counts from {after.counts_from or 'no period'}, and was applied with "
-                f"{before.counts_from or 'none'}: keep it, and add version {next_number}"
+                f"{who} counts from {after.counts_from or 'no period'}, and was applied as counting from "
+                f"{before.counts_from or 'no period'}: keep that, and add version {next_number}"
             )
     if not rescheduled:
         yield from _prolonged(applied, campaign, next_number)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from sqlglot import exp
 from sqlglot.parser import Parser
 
+from rung.campaign.expression.magnitude import INTEGER_MAX, magnitude
 from rung.campaign.expression.node import (
     And,
     Arithmetic,
@@ -26,20 +27,12 @@ from rung.campaign.expression.node import (
     Or,
     ValueType,
     expression_of,
+    names_in,
     type_of,
 )
-from rung.campaign.expression.tokens import Kind, Leaf, split
+from rung.campaign.expression.tokens import split
+from rung.campaign.expression.words import Kind, Leaf
 
-INTEGER_MAX = 2**63 - 1
-"""The greatest magnitude that an integer may reach anywhere in an expression."""
-
-AMOUNT_MAX = 10**12
-"""The greatest amount of a transaction, in minor units."""
-
-ATTRIBUTE_MAX = 2**53
-"""The greatest magnitude of any other integer that has a name."""
-
-_AMOUNTS = frozenset({"amount", "gross_amount", "refunded_amount"})
 _COMPARISONS: dict[type[exp.Expr], str] = {
     exp.EQ: "=",
     exp.NEQ: "<>",
@@ -75,23 +68,6 @@ def parse(text: str, names: Mapping[str, ValueType], expected: ValueType | None)
         raise _wrong_type(whole, found, expected)
     reader.refuse_constant(whole)
     return expression_of(whole.node)
-
-
-def magnitude(node: Node) -> int:
-    """Return the greatest magnitude that an integer node can have."""
-    match node:
-        case Literal(value):
-            return abs(int(value))
-        case Name(name):
-            return AMOUNT_MAX if name in _AMOUNTS else ATTRIBUTE_MAX
-        case Negate(operand):
-            return magnitude(operand)
-        case Arithmetic("*", left, right):
-            return magnitude(left) * magnitude(right)
-        case Arithmetic(_, left, right):
-            return magnitude(left) + magnitude(right)
-        case _:
-            raise AssertionError(f"{type(node).__name__} is not an integer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +137,16 @@ class _Reader:
         Raises:
             ExpressionError: there is no name in it.
         """
-        if not expression_of(whole.node).names:
-            what = "condition" if type_of(whole.node) is ValueType.BOOLEAN else "value"
-            fix = f"amount >= 0 is true for every purchase" if what == "condition" else None
-            raise whole.error(f"this {what} does not depend on any name", fix)
+        if next(names_in(whole.node), None) is not None:
+            return
+        if type_of(whole.node) is not ValueType.BOOLEAN:
+            raise whole.error("this value does not depend on any name")
+        raise whole.error(
+            "this condition does not depend on any name",
+            "amount >= 0 holds for every purchase"
+            if "amount" in self.names
+            else "leave it out if it always holds",
+        )
 
     def _leaf(self, leaf: Leaf) -> _Placed:
         node: Node
@@ -172,7 +154,10 @@ class _Reader:
             case Kind.NAME:
                 if leaf.text not in self.names:
                     raise ExpressionError(
-                        f"unknown name {leaf.text}", leaf.offset, leaf.end - leaf.offset, self._known(leaf.text)
+                        f"unknown name {leaf.text}",
+                        leaf.offset,
+                        leaf.end - leaf.offset,
+                        self._known(leaf.text),
                     )
                 node = Name(leaf.text, self.names[leaf.text])
             case Kind.NUMBER:
@@ -213,18 +198,17 @@ class _Reader:
         return placed
 
     def _connected(self, tree: exp.And | exp.Or) -> _Placed:
-        kind = And if isinstance(tree, exp.And) else Or
+        # sqlglot nests a AND b AND c to the left; here they are one And.
         branches: list[exp.Expr] = []
         rest: exp.Expr = tree
-        while isinstance(rest, exp.And if kind is And else exp.Or):
+        while type(rest) is type(tree):
             branches.append(rest.expression)
             rest = rest.this
-        branches.append(rest)
-        placed = [self._condition(self.read(branch)) for branch in reversed(branches)]
+        placed = [self._condition(self.read(branch)) for branch in (rest, *reversed(branches))]
+        kind = And if isinstance(tree, exp.And) else Or
         operands: list[Node] = []
         for operand in placed:
-            same = isinstance(operand.node, And | Or) and isinstance(operand.node, kind)
-            operands.extend(operand.node.operands if same else (operand.node,))
+            operands.extend(operand.node.operands if isinstance(operand.node, kind) else (operand.node,))
         return _Placed(kind(tuple(operands)), placed[0].offset, placed[-1].end)
 
     def _in(self, operand: _Placed, values: list[_Placed]) -> _Placed:
@@ -285,8 +269,9 @@ _ARTICLES = {
 def _wrong_type(placed: _Placed, found: ValueType, expected: ValueType) -> ExpressionError:
     due = "a condition" if expected is ValueType.BOOLEAN else _ARTICLES[expected]
     fix = None
-    if expected is ValueType.BOOLEAN:
-        fix = "compare it: amount >= 100" if found is ValueType.INTEGER else "compare it: service = 'mall'"
+    if expected is ValueType.BOOLEAN and isinstance(placed.node, Name):
+        value = ">= 1" if found is ValueType.INTEGER else "= 'value'"
+        fix = f"compare it: {placed.node.name} {value}"
     return placed.error(f"{due} is due here, and this is {_ARTICLES[found]}", fix)
 
 
@@ -297,7 +282,8 @@ def _comparison_fix(named: Node, constant: Node) -> str | None:
     value = constant.value
     match named.type:
         case ValueType.STRING:
-            return f"{named.name} is a string: write '{str(value).lower() if isinstance(value, bool) else value}'"
+            content = str(value).lower() if isinstance(value, bool) else value
+            return f"{named.name} is a string: write '{content}'"
         case ValueType.INTEGER if isinstance(value, str) and value.isdecimal():
             return f"{named.name} is an integer: write {value} without quotes"
         case ValueType.BOOLEAN:

@@ -66,7 +66,9 @@ def _condition(node: Node, variables: Mapping[str, str], *, holds: bool) -> str:
             return f"{variables[operand.name]} is {'' if holds else 'not '}None"
         case Compare(operator, left, right):
             sign = _OPERATORS[operator] if holds else _OPPOSITES[operator]
-            return _known_and((left, right), f"{_value(left, variables)} {sign} {_value(right, variables)}", variables)
+            return _known_and(
+                (left, right), f"{_value(left, variables)} {sign} {_value(right, variables)}", variables
+            )
         case In(operand, values):
             listed = ", ".join(sorted({repr(value.value) for value in values}))
             test = f"{_value(operand, variables)} {'' if holds else 'not '}in {{{listed}}}"

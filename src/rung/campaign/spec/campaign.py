@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from rung.campaign.calendar import Calendar, Period, PeriodKind, zones
 from rung.campaign.model import AttributeType, Campaign, Effective, Version
 from rung.campaign.spec.canonical import identity
-from rung.campaign.spec.document import DocumentError, Node, read
+from rung.campaign.spec.document import DocumentError, Listing, Node, read
 from rung.campaign.spec.errors import InvalidSpec, SpecError
-from rung.campaign.spec.reader import Reader, did_you_mean
+from rung.campaign.spec.reader import Reader
 from rung.campaign.spec.version import Rules, VersionReader, read_period
 
 VERSIONS_MAX = 100
@@ -75,42 +76,41 @@ class _CampaignReader:
         if "versions" in fields:
             version_reader = VersionReader(reader, calendar, attributes, user_attributes)
             items = reader.items(fields["versions"], "versions", VERSIONS_MAX)
-            if not items and not reader.errors:
+            if isinstance(fields["versions"], Listing) and not items:
                 reader.error_at(fields["versions"], "a campaign needs a version", "add - version: 0")
             rules = [found for item in items if (found := version_reader.read(item)) is not None]
         self._check_schedule(rules, counts_until)
         if reader.errors or name is None or currency is None or effective is None or calendar is None:
             return None
-        versions = tuple(
-            Version(
-                number=rule.number,
-                counts_from=rule.counts_from,
-                measures=rule.measures,
-                post_to=rule.post_to,
-                reward=rule.reward,
-                identity=identity(
-                    calendar,
-                    currency,
-                    effective,
-                    attributes,
-                    user_attributes,
-                    rule.measures,
-                    rule.post_to,
-                    rule.reward,
-                ),
+        versions: list[Version] = []
+        for rule in sorted(rules, key=lambda rule: rule.number):
+            assert rule.post_to is not None, "there are no errors"
+            assert rule.reward is not None, "there are no errors"
+            identity_ = identity(
+                calendar,
+                currency,
+                effective,
+                attributes,
+                user_attributes,
+                rule.measures,
+                rule.post_to,
+                rule.reward,
             )
-            for rule in sorted(rules, key=lambda rule: rule.number)
+            versions.append(
+                Version(rule.number, rule.counts_from, rule.measures, rule.post_to, rule.reward, identity_)
+            )
+        return Campaign(
+            name, calendar, currency, effective, attributes, user_attributes, tuple(versions), counts_until
         )
-        return Campaign(name, calendar, currency, effective, attributes, user_attributes, versions, counts_until)
 
     def _zone(self, node: Node) -> str | None:
         text = self.reader.text(node, "timezone")
         if text is None:
             return None
         if text.value not in zones():
-            suggestion = did_you_mean(text.value, sorted(zones()))
-            if suggestion.startswith("known"):
-                suggestion = "write an IANA name such as Asia/Tokyo"
+            cities = [zone for zone in sorted(zones()) if zone.endswith(f"/{text.value}")]
+            close = [*cities, *get_close_matches(text.value, sorted(zones()), n=1)]
+            suggestion = f"did you mean {close[0]}?" if close else "write an IANA name such as Asia/Tokyo"
             self.reader.error_at(text, f"timezone {text.value} is unknown", suggestion)
             return None
         return text.value
@@ -149,23 +149,25 @@ class _CampaignReader:
             if rule.number in by_number:
                 line = by_number[rule.number].number_node.line
                 self.reader.error_at(
-                    rule.number_node, f"version {rule.number} is there twice", f"the first one is on line {line}"
+                    rule.number_node,
+                    f"version {rule.number} is there twice",
+                    f"the first one is on line {line}",
                 )
             by_number.setdefault(rule.number, rule)
-        previous: Rules | None = None
+        previous: tuple[int, Period] | None = None
         for rule in sorted(by_number.values(), key=lambda rule: rule.number):
             if rule.counts_from is None or rule.counts_from_node is None:
                 continue
             if counts_until is not None and rule.counts_from > counts_until:
+                counts_from = rule.counts_from
                 self.reader.error_at(
                     rule.counts_from_node,
-                    f"version {rule.number} counts from {rule.counts_from}, after counts_until {counts_until}",
+                    f"version {rule.number} counts from {counts_from}, after counts_until, {counts_until}",
                 )
-            if previous is not None and previous.counts_from is not None:
-                if rule.counts_from <= previous.counts_from:
-                    self.reader.error_at(
-                        rule.counts_from_node,
-                        f"version {rule.number} counts from {rule.counts_from}, which is not after version "
-                        f"{previous.number}, {previous.counts_from}",
-                    )
-            previous = rule
+            if previous is not None and rule.counts_from <= previous[1]:
+                self.reader.error_at(
+                    rule.counts_from_node,
+                    f"version {rule.number} counts from {rule.counts_from}, which is not after version "
+                    f"{previous[0]}, {previous[1]}",
+                )
+            previous = rule.number, rule.counts_from

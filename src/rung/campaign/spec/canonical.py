@@ -107,7 +107,9 @@ def _names_used(measures: tuple[Measure, ...], reward: Reward) -> frozenset[str]
 
 
 def _names(expressions: Iterable[Expression | None]) -> frozenset[str]:
-    return frozenset(name for expression in expressions if expression is not None for name in expression.names)
+    return frozenset(
+        name for expression in expressions if expression is not None for name in expression.names
+    )
 
 
 def _types(types: Mapping[str, AttributeType]) -> dict[str, str]:

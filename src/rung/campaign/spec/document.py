@@ -42,7 +42,7 @@ class Text:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it was written without quotes, in one line of its own."""
+        """Whether it was written without quotes."""
         return self.written == self.value
 
     def place(self, offset: int) -> tuple[int, int]:
@@ -123,8 +123,8 @@ def _plain_events(text: str) -> Iterator[yaml.Event]:
         if depth > DEPTH_MAX:
             refusal = (f"a spec is nested at most {DEPTH_MAX} deep", None)
         if refusal is not None:
-            mark = event.start_mark
-            raise DocumentError(refusal[0], mark.line + 1, mark.column + 1, refusal[1])
+            line, column, _, _ = _span(event)
+            raise DocumentError(refusal[0], line, column, refusal[1])
         if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
             yield event
 
@@ -134,11 +134,10 @@ def _node(events: Iterator[yaml.Event], text: str) -> Node:
 
 
 def _node_of(event: yaml.Event, events: Iterator[yaml.Event], text: str) -> Node:
-    line, column = event.start_mark.line + 1, event.start_mark.column + 1
+    line, column, start, end = _span(event)
     match event:
         case yaml.ScalarEvent():
-            written = text[event.start_mark.index : event.end_mark.index]
-            return Text(event.value, line, column, written)
+            return Text(event.value, line, column, text[start:end])
         case yaml.SequenceStartEvent():
             items: list[Node] = []
             while not isinstance(event := next(events), yaml.SequenceEndEvent):
@@ -152,6 +151,14 @@ def _node_of(event: yaml.Event, events: Iterator[yaml.Event], text: str) -> Node
                     raise DocumentError("a key is a text", key.line, key.column)
                 entries.append((key, _node(events, text)))
             return Table(tuple(entries), line, column)
+
+
+def _span(event: yaml.Event) -> tuple[int, int, int, int]:
+    """Return the line and column (from 1) where an event starts, and the indexes of its two ends."""
+    start, end = event.start_mark, event.end_mark
+    assert start is not None, "an event that is read from a text has its place"
+    assert end is not None
+    return start.line + 1, start.column + 1, start.index, end.index
 
 
 _ESCAPE_LENGTHS = {"x": 4, "u": 6, "U": 10}
@@ -172,7 +179,7 @@ def _index_written(value: str, written: str, offset: int) -> int:
                 index += 1
         if position == offset:
             return index
-        if quote == '"' and written[index : index + 1] == "\\" and not character.isspace():
+        if quote == '"' and written[index : index + 1] == "\\":
             index += _ESCAPE_LENGTHS.get(written[index + 1 : index + 2], 2)
         elif quote == "'" and character == "'":
             index += 2

@@ -15,6 +15,7 @@ from typing import TypeVar
 from rung.campaign.expression import Expression, ExpressionError, ValueType, parse
 from rung.campaign.spec.document import Listing, Node, Table, Text
 from rung.campaign.spec.errors import SpecError
+from rung.campaign.spec.reserved import OWN_NAMES, SQL_KEYWORDS, YAML_CONSTANTS
 
 NAME_LENGTH_MAX = 64
 """The longest name, in characters."""
@@ -24,14 +25,6 @@ PERCENT_MAX = 1000
 
 _LABEL = re.compile(r"[a-z][a-z0-9-]*")
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
-_YAML_CONSTANTS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null", "~"})
-_OWN_NAMES = frozenset({"amount", "gross_amount", "refunded_amount", "day", "user"})
-_SQL_KEYWORDS = frozenset(
-    "all and any as asc between by case cast cross current_date current_time current_timestamp desc "
-    "distinct else end except exists false for from full group having in inner intersect into is join "
-    "left like limit natural not null offset on or order outer right select some table then true union "
-    "unique using when where with".split()
-)
 _NAMES_SHOWN_MAX = 12
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -101,7 +94,9 @@ class Reader:
     def text(self, node: Node, what: str) -> Text | None:
         """Return a text that is not empty."""
         if not isinstance(node, Text):
-            self.error_at(node, f"{what} is a text, not a {'list' if isinstance(node, Listing) else 'mapping'}")
+            self.error_at(
+                node, f"{what} is a text, not a {'list' if isinstance(node, Listing) else 'mapping'}"
+            )
             return None
         if not node.value:
             self.error_at(node, f"{what} is empty")
@@ -119,8 +114,8 @@ class Reader:
         """Return the name of a measure or attribute."""
         if not self._matches(key, what, _IDENTIFIER, "letters a-z, digits and underscores"):
             return None
-        if key.value in _OWN_NAMES or key.value in _SQL_KEYWORDS:
-            meaning = "a name of its own" if key.value in _OWN_NAMES else "an SQL keyword"
+        if key.value in OWN_NAMES or key.value in SQL_KEYWORDS:
+            meaning = "a name of its own" if key.value in OWN_NAMES else "an SQL keyword"
             self.error_at(key, f"{key.value} cannot be {what}: it is {meaning}", "choose another name")
             return None
         return key.value
@@ -133,7 +128,7 @@ class Reader:
         values = [choice.value for choice in choices]
         if text.value in values:
             return choices(text.value)
-        self.error_at(text, f"{what} is not {text.value}", did_you_mean(text.value, values))
+        self.error_at(text, f"{what} cannot be {text.value}", did_you_mean(text.value, values))
         return None
 
     def integer(self, node: Node, what: str, least: int, greatest: int) -> int | None:
@@ -172,16 +167,14 @@ class Reader:
             return parse(text.value, names, expected)
         except ExpressionError as error:
             wrong = text.value[error.offset : error.offset + error.length]
-            if wrong not in self.undeclared or wrong in names:
+            if wrong not in self.undeclared:
                 line, column = text.place(error.offset)
                 self.error(line, column, error.message, error.suggestion)
             return None
 
     def _matches(self, text: Text, what: str, pattern: re.Pattern[str], alphabet: str) -> bool:
         if pattern.fullmatch(text.value) is None:
-            self.error_at(
-                text, f"{text.value} cannot be {what}", f"{alphabet}, a letter first"
-            )
+            self.error_at(text, f"{text.value} cannot be {what}", f"{alphabet}, a letter first")
             return False
         if len(text.value) > NAME_LENGTH_MAX:
             self.error_at(text, f"{what} has at most {NAME_LENGTH_MAX} characters")
@@ -189,7 +182,7 @@ class Reader:
         return True
 
     def _is_text(self, text: Text) -> bool:
-        if text.is_plain and text.value.lower() in _YAML_CONSTANTS:
+        if text.is_plain and text.value.lower() in YAML_CONSTANTS:
             self.error_at(
                 text, f"{text.value} is not a text to every reader of YAML", f'write "{text.value}" in quotes'
             )

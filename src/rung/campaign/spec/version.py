@@ -8,10 +8,10 @@ from decimal import Decimal
 
 from rung.campaign.calendar import Calendar, Period
 from rung.campaign.expression import Expression, ValueType
+from rung.campaign.expression.magnitude import AMOUNT_MAX
 from rung.campaign.expression.node import Name, expression_of
-from rung.campaign.expression.parse import AMOUNT_MAX
 from rung.campaign.model import AttributeType, Cap, Measure, MeasureKind, PostTo, Reward, Rounding, Step
-from rung.campaign.spec.document import Node, Text
+from rung.campaign.spec.document import Node, Table
 from rung.campaign.spec.reader import Reader, did_you_mean
 
 MEASURES_MAX = 32
@@ -26,20 +26,25 @@ VERSION_NUMBER_MAX = 9999
 _AMOUNT_NAMES = ("amount", "gross_amount", "refunded_amount")
 _DAY = "day"
 _KINDS = [kind.value for kind in MeasureKind]
-_NOT_INVERTIBLE = frozenset({"max", "min", "avg", "average", "mean", "median", "first", "last", "any", "stddev"})
+_NOT_INVERTIBLE = frozenset(
+    {"max", "min", "avg", "average", "mean", "median", "first", "last", "any", "stddev"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a version says, before it has its identity; the nodes serve the checks across versions."""
+    """What a version says, before it has its identity; the nodes serve the checks across versions.
+
+    What has an error is None or left out.
+    """
 
     number: int
     number_node: Node
     counts_from: Period | None
     counts_from_node: Node | None
     measures: tuple[Measure, ...]
-    post_to: PostTo
-    reward: Reward
+    post_to: PostTo | None
+    reward: Reward | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +57,15 @@ class VersionReader:
     user_attributes: Mapping[str, AttributeType]
 
     def read(self, node: Node) -> Rules | None:
-        """Return a version's rules; None after an error."""
+        """Return a version's rules; None if not even its number can be read."""
         fields = self.reader.fields(
             node,
             "a version",
-            {"version": "0", "measures": "{payments: {count: amount >= 100}}", "reward": '{base_percent: "0.5"}'},
+            {
+                "version": "0",
+                "measures": "{payments: {count: amount >= 100}}",
+                "reward": '{base_percent: "0.5"}',
+            },
             ("counts_from", "refunds"),
         )
         number_node = fields.get("version")
@@ -73,23 +82,20 @@ class VersionReader:
             measure_names, measures = self._measures(fields["measures"])
         post_to = self._post_to(fields["refunds"]) if "refunds" in fields else PostTo.PURCHASE
         reward = self._reward(fields["reward"], measure_names) if "reward" in fields else None
-        if number_node is None or number is None or post_to is None or reward is None:
+        if number_node is None or number is None:
             return None
         return Rules(number, number_node, counts_from, counts_from_node, measures, post_to, reward)
 
     def _measures(self, node: Node) -> tuple[tuple[str, ...], tuple[Measure, ...]]:
         """Return the names of all measures, and those that have no error."""
         entries = self.reader.entries(node, "measures")
-        if isinstance(node, Text):
-            return (), ()
-        if not entries:
+        if isinstance(node, Table) and not entries:
             self.reader.error_at(node, "a version needs a measure", "add payments: {count: amount >= 100}")
         if len(entries) > MEASURES_MAX:
             self.reader.error_at(entries[MEASURES_MAX][0], f"a version has at most {MEASURES_MAX} measures")
-        names: list[str] = []
+        names = [key.value for key, _ in entries]
         measures: list[Measure] = []
         for key, value in entries[:MEASURES_MAX]:
-            names.append(key.value)
             name = self.reader.identifier(key, "a measure's name")
             measure = self._measure(name or key.value, value)
             if measure is not None:
@@ -106,7 +112,7 @@ class VersionReader:
             elif key.value in _NOT_INVERTIBLE:
                 self.reader.error_at(
                     key,
-                    f"{key.value} cannot be a measure: a refund must take away exactly what the purchase added",
+                    f"{key.value} cannot be a measure: a refund must undo exactly what the purchase added",
                     "count, sum and distinct can",
                 )
             elif key.value not in _KINDS:
@@ -115,8 +121,10 @@ class VersionReader:
                 )
         if len(kinds) != 1:
             if len(kinds) > 1:
-                self.reader.error_at(kinds[1][0], "a measure is one of count, sum and distinct", "make two measures")
-            elif all(key.value == "where" for key, _ in entries) and not isinstance(node, Text):
+                self.reader.error_at(
+                    kinds[1][0], "a measure is one of count, sum and distinct", "make two measures"
+                )
+            elif isinstance(node, Table) and all(key.value == "where" for key, _ in entries):
                 self.reader.error_at(node, f"the measure {name} lacks a kind", "add count, sum or distinct")
             return None
         ((kind_key, value),) = kinds
@@ -158,10 +166,10 @@ class VersionReader:
         return self.reader.choice(fields["post_to"], "post_to", PostTo) if "post_to" in fields else None
 
     def _reward(self, node: Node, measure_names: tuple[str, ...]) -> Reward | None:
-        fields = self.reader.fields(
-            node, "a reward", {"base_percent": '"0.5"'}, ("steps", "cap", "rounding")
+        fields = self.reader.fields(node, "a reward", {"base_percent": '"0.5"'}, ("steps", "cap", "rounding"))
+        base = (
+            self.reader.percent(fields["base_percent"], "base_percent") if "base_percent" in fields else None
         )
-        base = self.reader.percent(fields["base_percent"], "base_percent") if "base_percent" in fields else None
         steps = self._steps(fields["steps"], measure_names) if "steps" in fields else ()
         cap = self._cap(fields["cap"]) if "cap" in fields else Cap(None, None)
         rounding: Rounding | None = Rounding.DOWN
@@ -200,7 +208,7 @@ class VersionReader:
 
     def _cap(self, node: Node) -> Cap:
         fields = self.reader.fields(node, "a cap", {}, ("per_transaction", "per_period"))
-        if not fields and not isinstance(node, Text):
+        if isinstance(node, Table) and not node.entries:
             self.reader.error_at(node, "a cap needs per_transaction or per_period", "add per_period: 1000")
         limits = [
             self.reader.integer(fields[key], key, 1, AMOUNT_MAX) if key in fields else None
@@ -221,8 +229,11 @@ def read_period(reader: Reader, node: Node, what: str, calendar: Calendar | None
         return None
     try:
         period = Period.parse(text.value, calendar.kind)
-        calendar.starts_at(period)
     except ValueError as error:
         reader.error_at(text, f"{what}: {error}")
+        return None
+    first, last = calendar.span()
+    if not first <= period <= last:
+        reader.error_at(text, f"{what}: {period} is not between {first} and {last}")
         return None
     return period
