@@ -8,7 +8,7 @@ are not. NULL is SQL's: a missing name is NULL, and a condition is true, false o
 
 from __future__ import annotations
 
-from rung.campaign.expression.node import Expression, ExpressionError, Value, ValueType
+from rung.campaign.expression.node import Expression, ExpressionError, UnknownName, Value, ValueType
 from rung.campaign.expression.parse import parse
 from rung.campaign.expression.python import to_python
 from rung.campaign.expression.shape import Comparison, alternatives, comparison, conjuncts
@@ -18,6 +18,7 @@ __all__ = [
     "Comparison",
     "Expression",
     "ExpressionError",
+    "UnknownName",
     "Value",
     "ValueType",
     "alternatives",

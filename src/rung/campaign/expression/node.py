@@ -34,6 +34,14 @@ class ExpressionError(ValueError):
         self.suggestion = suggestion
 
 
+class UnknownName(ExpressionError):
+    """A name is not declared."""
+
+    def __init__(self, name: str, offset: int, suggestion: str) -> None:
+        super().__init__(f"unknown name {name}", offset, len(name), suggestion)
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class Literal:
     """A constant."""

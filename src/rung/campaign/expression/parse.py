@@ -25,6 +25,7 @@ from rung.campaign.expression.node import (
     Node,
     Not,
     Or,
+    UnknownName,
     ValueType,
     expression_of,
     names_in,
@@ -153,12 +154,7 @@ class _Reader:
         match leaf.kind:
             case Kind.NAME:
                 if leaf.text not in self.names:
-                    raise ExpressionError(
-                        f"unknown name {leaf.text}",
-                        leaf.offset,
-                        leaf.end - leaf.offset,
-                        self._known(leaf.text),
-                    )
+                    raise UnknownName(leaf.text, leaf.offset, self._known(leaf.text))
                 node = Name(leaf.text, self.names[leaf.text])
             case Kind.NUMBER:
                 node = Literal(int(leaf.text))
@@ -173,6 +169,8 @@ class _Reader:
         folded = {name.casefold(): name for name in self.names}
         if f"user.{unknown}" in self.names:
             return f"did you mean user.{unknown}?"
+        if unknown.startswith("user.") and not any(name.startswith("user.") for name in self.names):
+            return "what is known of a user can only be used in when"
         close = get_close_matches(unknown.casefold(), folded, n=1)
         if close:
             return f"did you mean {folded[close[0]]}?"

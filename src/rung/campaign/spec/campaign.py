@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from rung.campaign.calendar import Calendar, Period, PeriodKind, zones
 from rung.campaign.model import AttributeType, Campaign, Effective, Version
 from rung.campaign.spec.canonical import identity
-from rung.campaign.spec.document import DocumentError, Listing, Node, read
+from rung.campaign.spec.document import DocumentError, Listing, Node, Table, read
 from rung.campaign.spec.errors import InvalidSpec, SpecError
 from rung.campaign.spec.reader import Reader
 from rung.campaign.spec.version import Rules, VersionReader, read_period
@@ -130,6 +130,8 @@ class _CampaignReader:
         if node is None:
             return {}
         entries = self.reader.entries(node, what)
+        if not isinstance(node, Table):
+            self.reader.declarations_unreadable = True
         if len(entries) > ATTRIBUTES_MAX:
             self.reader.error_at(entries[ATTRIBUTES_MAX][0], f"{what} has at most {ATTRIBUTES_MAX} entries")
         attributes: dict[str, AttributeType] = {}

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import TypeVar
 
-from rung.campaign.expression import Expression, ExpressionError, ValueType, parse
+from rung.campaign.expression import Expression, ExpressionError, UnknownName, ValueType, parse
 from rung.campaign.spec.document import Listing, Node, Table, Text
 from rung.campaign.spec.errors import SpecError
 from rung.campaign.spec.reserved import OWN_NAMES, SQL_KEYWORDS, YAML_CONSTANTS
@@ -38,6 +38,8 @@ class Reader:
         self.errors: list[SpecError] = []
         self.undeclared: set[str] = set()
         """Names whose declaration has an error; that they are unknown is not a second error."""
+        self.declarations_unreadable = False
+        """Whether there are names that could not even be read."""
 
     def error(self, line: int, column: int, message: str, suggestion: str | None = None) -> None:
         """Note an error at a place."""
@@ -54,17 +56,18 @@ class Reader:
 
         `required` gives an example of what to write for each key that must be there.
         """
-        entries = self.entries(node, what)
         known = (*required, *optional)
         fields: dict[str, Node] = {}
-        for key, value in entries:
+        misspelt: set[str] = set()
+        for key, value in self.entries(node, what):
             if key.value in known:
                 fields[key.value] = value
             else:
                 self.error_at(key, f"{what} has no key {key.value}", did_you_mean(key.value, known))
+                misspelt.update(closest(key.value, known))
         if isinstance(node, Table):
             for key, example in required.items():
-                if key not in fields:
+                if key not in fields and key not in misspelt:
                     self.error_at(node, f"{what} lacks {key}", f"add {key}: {example}")
         return fields
 
@@ -166,11 +169,14 @@ class Reader:
         try:
             return parse(text.value, names, expected)
         except ExpressionError as error:
-            wrong = text.value[error.offset : error.offset + error.length]
-            if wrong not in self.undeclared:
+            if not isinstance(error, UnknownName) or self._should_be_known(error.name):
                 line, column = text.place(error.offset)
                 self.error(line, column, error.message, error.suggestion)
             return None
+
+    def _should_be_known(self, name: str) -> bool:
+        """Tell whether a name is unknown for no other error's sake."""
+        return not self.declarations_unreadable and name not in self.undeclared
 
     def _matches(self, text: Text, what: str, pattern: re.Pattern[str], alphabet: str) -> bool:
         if pattern.fullmatch(text.value) is None:
@@ -193,9 +199,13 @@ class Reader:
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """Return the known name that is closest to what was written, or the known names."""
     names = list(known)
-    folded = {name.casefold(): name for name in names}
-    close = get_close_matches(written.casefold(), folded, n=1)
-    if close:
-        return f"did you mean {folded[close[0]]}?"
+    for name in closest(written, names):
+        return f"did you mean {name}?"
     rest = ", ..." if len(names) > _NAMES_SHOWN_MAX else ""
     return f"known here: {', '.join(names[:_NAMES_SHOWN_MAX])}{rest}"
+
+
+def closest(written: str, known: Iterable[str]) -> list[str]:
+    """Return the known name that is most like what was written, if there is one."""
+    folded = {name.casefold(): name for name in known}
+    return [folded[name] for name in get_close_matches(written.casefold(), folded, n=1)]

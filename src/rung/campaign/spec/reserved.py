@@ -11,10 +11,11 @@ YAML_CONSTANTS = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n",
 # fmt: off
 SQL_KEYWORDS = frozenset((
     "all", "and", "any", "as", "asc", "between", "by", "case", "cast", "cross", "current_date",
-    "current_time", "current_timestamp", "desc", "distinct", "div", "else", "end", "except", "exists", "false",
-    "for", "from", "full", "group", "having", "ilike", "in", "inner", "intersect", "into", "is", "join", "left",
-    "like", "limit", "natural", "not", "null", "offset", "on", "or", "order", "outer", "right",
-    "select", "some", "table", "then", "true", "union", "unique", "using", "when", "where", "with",
+    "current_time", "current_timestamp", "desc", "distinct", "div", "else", "end", "except", "exists",
+    "false", "for", "from", "full", "group", "having", "ilike", "in", "inner", "intersect", "into",
+    "is", "join", "left", "like", "limit", "natural", "not", "null", "offset", "on", "or", "order",
+    "outer", "right", "select", "some", "table", "then", "true", "union", "unique", "using", "when",
+    "where", "with",
 ))
 """Keywords that SQL engines reserve, so that an expression reads the same to all of them."""
 # fmt: on

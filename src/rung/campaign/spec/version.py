@@ -153,6 +153,8 @@ class VersionReader:
             return expression_of(Name(_DAY, ValueType.INTEGER))
         declared = self.attributes.get(text.value)
         if declared is None:
+            if self.reader.declarations_unreadable:
+                return None
             self.reader.error_at(
                 text,
                 f"distinct is an attribute or day, not {text.value}",
