@@ -1,5 +1,8 @@
 """The composition root: the only place where adapters are chosen and wired.
 
+What a single kind of process needs (the engine, the web server) is imported where it is wired, so
+that a command which only reads starts fast.
+
 A home is a folder: HOME/rung.toml, HOME/log/, HOME/store/ and HOME/worker.lock. LMDB allows a
 process to open a folder once, so a command opens the log and the store here, once, and hands
 them on.
@@ -17,15 +20,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-from starlette.types import ASGIApp
+from typing import TYPE_CHECKING, TypeAlias
 
 from rung import settings as settings_module
 from rung.log.embedded import EmbeddedLog
 from rung.settings import FILE_NAME, Settings
-from rung.speed.worker import Worker, WorkerSettings
-from rung.status.api import Limits, Services, application
 from rung.store.lmdb import LmdbStore
+from rung.store.port import Store
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from rung.speed.worker import Worker
+
+Log: TypeAlias = EmbeddedLog
+"""The log that commands get: producers, consumers and the state of the partitions."""
 
 
 class NotInitialised(Exception):
@@ -88,7 +97,7 @@ def open_home(path: Path) -> Home:
 
 
 @contextmanager
-def opened_log(home: Home, *, read_only: bool = False) -> Generator[EmbeddedLog]:
+def opened_log(home: Home, *, read_only: bool = False) -> Generator[Log]:
     """Open the log, to append and to read, or only to read."""
     chosen = home.settings.log
     if read_only:
@@ -102,7 +111,7 @@ def opened_log(home: Home, *, read_only: bool = False) -> Generator[EmbeddedLog]
 
 
 @contextmanager
-def opened_store(home: Home, *, read_only: bool = False) -> Generator[LmdbStore]:
+def opened_store(home: Home, *, read_only: bool = False) -> Generator[Store]:
     """Open the store, to read and to write, or only to read."""
     store = LmdbStore(home.store_folder, read_only=read_only, map_bytes=home.settings.store.map_bytes)
     try:
@@ -134,8 +143,10 @@ def only_worker(home: Home) -> Generator[None]:
         yield
 
 
-def make_worker(home: Home, log: EmbeddedLog, store: LmdbStore) -> Worker:
+def make_worker(home: Home, log: Log, store: Store) -> Worker:
     """Return a worker that applies the events of an open log to an open store."""
+    from rung.speed.worker import Worker, WorkerSettings
+
     chosen = home.settings.worker
     return Worker(
         log.consumer(),
@@ -163,6 +174,8 @@ def worker_process(path: Path) -> None:
 
 def api_application(path: Path) -> ASGIApp:
     """Return the API of a home: made in each spawned API process, which keeps log and store open."""
+    from rung.status.api import Limits, Services, application
+
     home = open_home(path)
     opened = ExitStack()
     log = opened.enter_context(opened_log(home))
@@ -192,7 +205,6 @@ def serve(home: Home, host: str | None, port: int | None, started: Callable[[str
         ServeError: the address cannot be used, or a process ended by itself.
         WorkerRuns: another process applies the events of this home.
     """
-    # Granian is wanted by this command alone.
     from rung.status.serve import serve as serve_processes
 
     with only_worker(home):

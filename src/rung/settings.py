@@ -33,7 +33,7 @@ class LogSection(Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=1, le=1_024, description="Partitions; fixed once the log has been made.")
     ] = 4
     map_bytes: Annotated[
-        int, Meta(ge=_MEBIBYTE, description="Address space for the log's file: the most that it can grow to, in bytes.")
+        int, Meta(ge=_MEBIBYTE, description="The most that the log's file can grow to, in bytes.")
     ] = _TEBIBYTE
 
 
@@ -41,7 +41,7 @@ class StoreSection(Struct, frozen=True, forbid_unknown_fields=True):
     """The embedded store."""
 
     map_bytes: Annotated[
-        int, Meta(ge=_MEBIBYTE, description="Address space for the store's file: the most that it can grow to, in bytes.")
+        int, Meta(ge=_MEBIBYTE, description="The most that the store's file can grow to, in bytes.")
     ] = _TEBIBYTE
 
 
@@ -55,17 +55,19 @@ class WorkerSection(Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=65_536, description="About the most bytes of events in one micro-batch.")
     ] = 64 * _MEBIBYTE
     idle_wait_seconds: Annotated[
-        float, Meta(gt=0, le=60, description="How long an idle worker waits before it looks whether to stop.")
+        float, Meta(gt=0, le=60, description="How long an idle worker waits at a time.")
     ] = 0.2
     lag_events_max: Annotated[
-        int, Meta(ge=1, description="With more events than this not yet applied, the API refuses events (503).")
+        int, Meta(ge=1, description="With more events than this waiting, the API refuses more (503).")
     ] = 5_000_000
 
 
 class ApiSection(Struct, frozen=True, forbid_unknown_fields=True):
     """The status API and page."""
 
-    host: Annotated[str, Meta(description="The address to listen on; only loopback is allowed.")] = "127.0.0.1"
+    host: Annotated[str, Meta(description="The address to listen on; only loopback is allowed.")] = (
+        "127.0.0.1"
+    )
     port: Annotated[int, Meta(ge=0, le=65_535, description="The port; 0 takes a free one.")] = 8080
     workers: Annotated[int, Meta(ge=1, le=64, description="Processes that answer requests.")] = 1
 
@@ -99,7 +101,8 @@ def load(home: Path, environment: Mapping[str, str]) -> Settings:
     """
     errors: list[str] = []
     chosen: dict[str, dict[str, object]] = {section: {} for section in _SECTIONS}
-    for place, section, key, value, strict in (*_from_file(home, errors), *_from_variables(environment, errors)):
+    found = (*_from_file(home, errors), *_from_variables(environment, errors))
+    for place, section, key, value, strict in found:
         try:
             chosen[section][key] = msgspec.convert(value, type=_annotations(section)[key], strict=strict)
         except msgspec.ValidationError as error:
@@ -150,8 +153,8 @@ def _from_file(home: Path, errors: list[str]) -> Iterator[_Found]:
                 if key in known:
                     yield f"{file}: {section}.{key}", section, key, value, True
                 else:
-                    names = [f"{section}.{name}" for name in known]
-                    errors.append(f"{file}: {section}.{key}: unknown setting{_meant(f'{section}.{key}', names)}")
+                    meant = _meant(f"{section}.{key}", [f"{section}.{name}" for name in known])
+                    errors.append(f"{file}: {section}.{key}: unknown setting{meant}")
 
 
 def _from_variables(environment: Mapping[str, str], errors: list[str]) -> Iterator[_Found]:

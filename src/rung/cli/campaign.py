@@ -59,7 +59,7 @@ def apply(specs: SpecArguments, home: HomeOption = DEFAULT_HOME, as_json: JsonOp
     with bootstrap.opened_store(opened) as store:
         before, after, starts = change_catalog(store, campaigns)
     known = {(version.campaign.name, version.version.number) for version in before.versions}
-    added = [version for version in after.versions if (version.campaign.name, version.version.number) not in known]
+    added = [one for one in after.versions if (one.campaign.name, one.version.number) not in known]
     partial = bool(added) and any(offset >= 0 for offset in starts.values())
     if as_json:
         print_json(
@@ -208,8 +208,8 @@ def _described(campaign: Campaign, catalog: Catalog) -> list[str]:
     until = f", until {campaign.counts_until}" if campaign.counts_until is not None else ""
     lines = [
         f"campaign {campaign.name}",
-        f"  {calendar.kind}s in {calendar.zone}, {campaign.currency}{until};"
-        f" a rate applies in the {'same' if campaign.effective == 'same' else 'next'} {calendar.kind}",
+        f"  {calendar.kind}s in {calendar.zone}, {campaign.currency}{until}",
+        f"  a rate applies in the {campaign.effective} {calendar.kind}",
     ]
     partial = {
         counted.version.number
@@ -217,7 +217,8 @@ def _described(campaign: Campaign, catalog: Catalog) -> list[str]:
         if counted.campaign.name == campaign.name and counted.starts
     }
     for version in campaign.versions:
-        start = f"counts from {version.counts_from}" if version.counts_from is not None else "shadow: counted, not served"
+        shadow = version.counts_from is None
+        start = "shadow: counted, not served" if shadow else f"counts from {version.counts_from}"
         note = "; events before it was applied are not counted" if version.number in partial else ""
         lines += ["", f"  version {version.number}: {start} (identity {version.identity[:12]}){note}"]
         lines.append(f"    refunds post to the {version.post_to}'s period")

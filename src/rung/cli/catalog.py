@@ -14,9 +14,7 @@ _ATTEMPTS_MAX: Final = 200
 _PAUSE_SECONDS: Final = 0.005
 
 
-def change_catalog(
-    store: Store, campaigns: Sequence[Campaign]
-) -> tuple[Catalog, Catalog, Mapping[int, int]]:
+def change_catalog(store: Store, campaigns: Sequence[Campaign]) -> tuple[Catalog, Catalog, Mapping[int, int]]:
     """Apply campaigns to the stored catalog, and return it before and after, and where they start.
 
     The start of a version is how far each partition is applied at the very moment of the change,

@@ -15,20 +15,22 @@ if TYPE_CHECKING:
     from rung.bootstrap import Home
 
 _EXAMPLES: Final = Path("examples/online-retail")
-_USERS: Final = ("17850", "14911", "12748")
+_USERS: Final = ("12757", "12748", "17850")
 _AT: Final = "2011-11-20"
 
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop after printing.")] = False,
-    examples: Annotated[Path, typer.Option("--examples", help="The folder of specs and events.")] = _EXAMPLES,
-    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535, help="The port of the API.")] = None,
+    examples: Annotated[Path, typer.Option("--examples", help="Specs and events.")] = _EXAMPLES,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65_535, help="The port of the API.")
+    ] = None,
 ) -> None:
     """Apply the example campaigns, ingest the example events, print statuses, and serve."""
     specs = sorted(examples.glob("*.yaml"))
     files = sorted(str(path) for path in examples.glob("*.ndjson*"))
     if not specs or not files:
-        raise CommandError(f"{examples}: no example campaigns or events there; run this in the project's folder")
+        raise CommandError(f"{examples}: no campaigns and events there; run this in the project's folder")
     with tempfile.TemporaryDirectory(prefix="rung-demo-") as folder:
         _run(Path(folder) / "home", specs, files)
         if not once:
@@ -75,15 +77,13 @@ def _apply(home: Home, specs: list[Path]) -> None:
 
 def _print_users(home: Home) -> None:
     from rung import bootstrap
-    from rung.cli.status import print_status
+    from rung.cli.status import print_overview
     from rung.cli.times import parse_at
     from rung.status.reader import StatusReader
 
     with bootstrap.opened_store(home, read_only=True) as store:
         reader = StatusReader(store, home.settings.log.partitions)
-        for user in _USERS:
-            typer.echo("")
-            print_status(reader.status(user.encode(), parse_at(_AT, "--at")))
+        print_overview([reader.status(user.encode(), parse_at(_AT, "--at")) for user in _USERS])
 
 
 def _serve(path: Path, port: int | None) -> None:

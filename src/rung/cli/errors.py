@@ -73,4 +73,6 @@ def explained(error: Exception) -> CommandError | None:
 def _hint(suggestion: str | None, known: tuple[str, ...]) -> str:
     if suggestion is not None:
         return f"did you mean {suggestion}?"
-    return f"there are: {', '.join(known)}" if known else "there is none: apply one with `rung campaign apply SPEC...`"
+    if known:
+        return f"there are: {', '.join(known)}"
+    return "there is none: apply one with `rung campaign apply SPEC...`"

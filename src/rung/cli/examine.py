@@ -16,16 +16,17 @@ from typing import Final, Literal
 import msgspec
 
 from rung import bootstrap
-from rung.bootstrap import Home, NotInitialised, WorkerRuns
+from rung.bootstrap import Home, Log, NotInitialised, WorkerRuns
 from rung.campaign.catalog import Catalog
 from rung.cli.output import bytes_text, count_of
-from rung.log.embedded import EmbeddedLog
 from rung.log.port import LogError
 from rung.settings import SettingsError
 from rung.status.lag import measure_lag
 from rung.store.port import Store, StoreError
 
-_LIBRARIES: Final = ("duckdb", "granian", "lmdb", "msgspec", "numpy", "pyarrow", "sqlglot", "starlette", "tzdata")
+_LIBRARIES: Final = (
+    *("duckdb", "granian", "lmdb", "msgspec", "numpy", "pyarrow", "sqlglot", "starlette", "tzdata"),
+)
 _DISK_FREE_LOW_BYTES: Final = 1 << 30
 _FILES_OPEN_LOW: Final = 1_024
 _CLOCK_EARLIEST_SECONDS: Final = 1_767_225_600
@@ -51,13 +52,15 @@ def examine(path: Path) -> list[Finding]:
     except NotInitialised as error:
         return [*findings, Finding("problem", "home", str(error), f"rung --home {path} init")]
     except SettingsError as error:
-        return [*findings, *(Finding("problem", "settings", line, "correct it") for line in str(error).splitlines())]
+        wrong = str(error).splitlines()
+        return [*findings, *(Finding("problem", "settings", line, "correct it") for line in wrong)]
     findings += _home(home)
     try:
         with bootstrap.opened_log(home) as log, bootstrap.opened_store(home) as store:
             findings += _state(home, log, store)
     except LogError as error:
-        findings.append(Finding("problem", "log", str(error), "see the text; the log holds all events: keep it"))
+        fix = "see the text; the log holds all events: keep it"
+        findings.append(Finding("problem", "log", str(error), fix))
     except StoreError as error:
         fix = "see the text; the store can be derived again from the log with `rung replay`"
         findings.append(Finding("problem", "store", str(error), fix))
@@ -90,19 +93,22 @@ def _home(home: Home) -> Iterator[Finding]:
     if os.access(home.path, os.W_OK):
         yield Finding("ok", "home", f"{home.path}, writable")
     else:
-        yield Finding("problem", "home", f"{home.path} is not writable", "give this user the right to write there")
+        fix = "give this user the right to write there"
+        yield Finding("problem", "home", f"{home.path} is not writable", fix)
     variables = sorted(name for name in os.environ if name.startswith("RUNG_"))
     overridden = f"; from variables: {', '.join(variables)}" if variables else ""
     yield Finding("ok", "settings", f"{home.path / 'rung.toml'}{overridden}")
-    yield Finding("ok", "api", f"http://{settings.api.host}:{settings.api.port}, {count_of(settings.api.workers, 'process').replace('processs', 'processes')}")
+    workers = count_of(settings.api.workers, "worker")
+    yield Finding("ok", "api", f"http://{settings.api.host}:{settings.api.port}, {workers}")
     free = shutil.disk_usage(home.path).free
     if free < _DISK_FREE_LOW_BYTES:
-        yield Finding("problem", "disk", f"{bytes_text(free)} free", "make room: a full disk stops log and store")
+        fix = "make room: a full disk stops log and store"
+        yield Finding("problem", "disk", f"{bytes_text(free)} free", fix)
     else:
         yield Finding("ok", "disk", f"{bytes_text(free)} free")
 
 
-def _state(home: Home, log: EmbeddedLog, store: Store) -> Iterator[Finding]:
+def _state(home: Home, log: Log, store: Store) -> Iterator[Finding]:
     yield from _sizes(home, log)
     yield _campaigns(home, store)
     yield _worker(home)
@@ -110,7 +116,7 @@ def _state(home: Home, log: EmbeddedLog, store: Store) -> Iterator[Finding]:
     yield _quarantine(store)
 
 
-def _sizes(home: Home, log: EmbeddedLog) -> Iterator[Finding]:
+def _sizes(home: Home, log: Log) -> Iterator[Finding]:
     for name, folder, limit in (
         ("log", home.log_folder, home.settings.log.map_bytes),
         ("store", home.store_folder, home.settings.store.map_bytes),
@@ -131,19 +137,21 @@ def _campaigns(home: Home, store: Store) -> Finding:
     partial = sorted({counted.campaign.name for counted in catalog.versions if counted.starts})
     if partial:
         found = f"{count_of(len(catalog.campaigns), 'campaign')}; partial: {', '.join(partial)}"
-        return Finding("warning", "campaigns", found, f"to count earlier events: rung --home {home.path} replay")
+        fix = f"to count earlier events: rung --home {home.path} replay"
+        return Finding("warning", "campaigns", found, fix)
     return Finding("ok", "campaigns", ", ".join(sorted(catalog.campaigns)))
 
 
 def _worker(home: Home) -> Finding:
     try:
         with bootstrap.only_worker(home):
-            return Finding("warning", "worker", "none runs", "events are applied by `rung serve` or `rung worker`")
+            fix = "events are applied by `rung serve` or `rung worker`"
+            return Finding("warning", "worker", "none runs", fix)
     except WorkerRuns:
         return Finding("ok", "worker", "one runs")
 
 
-def _lag(home: Home, log: EmbeddedLog, store: Store) -> Finding:
+def _lag(home: Home, log: Log, store: Store) -> Finding:
     lag = measure_lag(store, log, bootstrap.clock)
     behind = sum(lag.events.values())
     found = f"{count_of(behind, 'event')}, {lag.seconds:,.1f} s"

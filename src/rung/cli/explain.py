@@ -10,10 +10,12 @@ from rung.cli.errors import CommandError, ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from rung.campaign.catalog import Catalog, CountedVersion
+    from collections.abc import Sequence
+
     from rung.campaign.calendar import Period
+    from rung.campaign.catalog import Catalog, CountedVersion
     from rung.log.port import Consumer
-    from rung.status.explain import Explanation, UserEvents
+    from rung.status.explain import Explanation, StepView, UserEvents
 
 _READ_EVENTS: Final = 20_000
 _READ_BYTES: Final = 64 * 1024 * 1024
@@ -22,9 +24,9 @@ _READ_BYTES: Final = 64 * 1024 * 1024
 def explain(
     user: Annotated[str, typer.Argument(metavar="USER", help="The user's id.")],
     campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name.")],
-    period: Annotated[str, typer.Argument(metavar="PERIOD", help="For example 2011-11, 2011-W45, 2011-11-20.")],
+    period: Annotated[str, typer.Argument(metavar="PERIOD", help="Such as 2011-11, 2011-W45 or 2011-11-20.")],
     version: Annotated[
-        int | None, typer.Option("--version", min=0, help="Another version than the one that counts the period.")
+        int | None, typer.Option("--version", min=0, help="Another version than the period's own.")
     ] = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
@@ -51,7 +53,7 @@ def explain(
         counted, wanted = _chosen(catalog, campaign, period, version)
         standing = store.standing(key, partition)
         events = _events_of(log.consumer(), user, partition, standing.applied.offset)
-        stored = store.transactions([one.encode() for one in transaction_ids(events, catalog)])
+        stored = store.transactions(transaction_ids(events, catalog))
     found = explain_events(catalog, counted, wanted, user, events, standing.figures, stored)
     if as_json:
         print_json(found)
@@ -104,7 +106,8 @@ def _events_of(consumer: Consumer, user: str, partition: int, last_offset: int) 
     try:
         consumer.seek(partition, 0)
     except PositionOutOfRange as error:
-        raise CommandError(f"the log no longer has all of the user's events: {error}", ExitCode.FAILED) from error
+        message = f"the log no longer has all of the user's events: {error}"
+        raise CommandError(message, ExitCode.FAILED) from error
     following = 0
     while following <= last_offset:
         for part in consumer.poll(_READ_EVENTS, _READ_BYTES, 0.0):
@@ -153,18 +156,12 @@ def _print(found: Explanation) -> None:
 
 
 def _reason(reason: str, below_condition: tuple[str, ...]) -> str:
+    """Return `counted`, `counted, but below_condition:payments`, `below_condition:payments,total`."""
     if not below_condition:
         return reason
-    return f"{reason} (below_condition: {', '.join(below_condition)})" if reason == "counted" else (
-        f"{reason}: {', '.join(below_condition)}"
-    )
+    below = f"below_condition:{','.join(below_condition)}"
+    return f"{reason}, but {below}" if reason == "counted" else below
 
 
-def _history_text(history: object) -> str:
-    from collections.abc import Sequence
-    from typing import cast
-
-    from rung.status.explain import StepView
-
-    steps = cast("Sequence[StepView]", history)
-    return ", ".join(f"{step.status} {step.amount:,} {step.at}" for step in steps)
+def _history_text(history: Sequence[StepView]) -> str:
+    return ", ".join(f"{step.status} {step.amount:,} {step.at}" for step in history)

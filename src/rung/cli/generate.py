@@ -13,21 +13,20 @@ if TYPE_CHECKING:
     from rung.traffic import TrafficCounts
 
 
-
 def generate(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the events go (NDJSON); - is stdout.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the events go; - is stdout.")
     ] = Path("-"),
     transactions: Annotated[int, typer.Option(min=1, help="How many transactions.")] = 10_000,
     users: Annotated[int, typer.Option(min=1, help="How many users share them.")] = 1_000,
-    rate: Annotated[
-        float, typer.Option(min=0.000001, help="Transactions per second of event time.")
-    ] = 1.0,
+    rate: Annotated[float, typer.Option(min=0.000001, help="Transactions per second of event time.")] = 1.0,
     start: Annotated[
         str, typer.Option(metavar="TIME", help="When the first one is made: RFC 3339, or a date (UTC).")
     ] = "2026-01-01",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and options give the same bytes.")] = 1,
-    ids: Annotated[str, typer.Option(metavar="KIND", help="Transaction ids: ulid, uuid7 or random.")] = "ulid",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+    ids: Annotated[
+        str, typer.Option(metavar="KIND", help="Transaction ids: ulid, uuid7 or random.")
+    ] = "ulid",
     skew: Annotated[
         float, typer.Option(min=0, help="0: users buy evenly; 1: user k buys in proportion to 1/k.")
     ] = 0.0,
@@ -52,7 +51,7 @@ def generate(
     conflicts: Annotated[
         float, typer.Option(min=0, max=1, help="Share of transactions contradicted by an event.")
     ] = 0.0,
-    poison: Annotated[float, typer.Option(min=0, max=1, help="Share accompanied by an unreadable event.")] = 0.0,
+    poison: Annotated[float, typer.Option(min=0, max=1, help="Share beside an unreadable event.")] = 0.0,
     user_attribute_events: Annotated[
         float, typer.Option(min=0, max=1, help="Share accompanied by an event with user attributes.")
     ] = 0.0,

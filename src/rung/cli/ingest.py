@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -14,8 +15,8 @@ from rung.cli.errors import CommandError
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from rung.bootstrap import Home
-    from rung.log.embedded import EmbeddedLog
+    from rung.bootstrap import Home, Log
+    from rung.log.files import Progress
     from rung.store.port import Store
 
 _WAIT_SECONDS: Final = 0.05
@@ -35,7 +36,7 @@ class Ingested:
 def ingest(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="NDJSON (also .gz, .xz, .zst) or Parquet; - is standard input."),
+        typer.Argument(metavar="FILE...", help="NDJSON (also .gz, .xz, .zst) or Parquet; - is stdin."),
     ],
     wait: Annotated[
         bool, typer.Option("--wait", help="Return when all of it is applied; applies it if no worker runs.")
@@ -76,37 +77,45 @@ def ingest(
         print_json(summary)
 
 
-def append_files(log: EmbeddedLog, files: Sequence[str], on_chunk: Callable[[int, int, int | None], None]) -> Ingested:
-    """Append files, and tell after each chunk the events so far, and the bytes read and in total (None: unknown).
+def append_files(
+    log: Log, files: Sequence[str], on_chunk: Callable[[int, int, int | None], object]
+) -> Ingested:
+    """Append files, and tell after each chunk how far that is.
+
+    `on_chunk` gets the events so far, the bytes read, and the bytes in total (None: unknown).
 
     Raises:
         CommandError: a file cannot be read to its end; what was read before stays in the log.
     """
-    from rung.log.files import Progress, UnreadableFile, events
+    from rung.log.files import UnreadableFile, events
 
     producer = log.producer()
     starts = log.ends()
     started = time.monotonic()
-    count = bytes_before = 0
+    count = bytes_done = 0
     sizes = [Path(file).stat().st_size if Path(file).is_file() else None for file in files]
     total = None if None in sizes else sum(size for size in sizes if size is not None)
-    for file in files:
-        read_bytes = 0
-
-        def progressed(progress: Progress, before: int = bytes_before) -> None:
-            nonlocal read_bytes
-            read_bytes = progress.bytes_read
-            on_chunk(count, before + read_bytes, total)
-
+    for file, size in zip(files, sizes, strict=True):
+        on_progress = partial(_tell, on_chunk, count, bytes_done, total)
         try:
-            for chunk in events(file, progressed):
+            for chunk in events(file, on_progress):
                 producer.append(chunk)
                 count += len(chunk)
         except UnreadableFile as error:
-            kept = f"; the {count:,} events read before it are in the log, repeating them is safe" if count else ""
-            raise CommandError(f"{error}{kept}") from error
-        bytes_before += read_bytes
+            kept = f"; {count:,} events read so far are in the log, and repeating them is safe"
+            raise CommandError(f"{error}{kept if count else ''}") from error
+        bytes_done += size or 0
     return Ingested(count, time.monotonic() - started, starts, log.ends())
+
+
+def _tell(
+    on_chunk: Callable[[int, int, int | None], object],
+    events_before: int,
+    bytes_before: int,
+    total: int | None,
+    progress: Progress,
+) -> None:
+    on_chunk(events_before + progress.events, bytes_before + progress.bytes_read, total)
 
 
 def _check_files(files: Sequence[str]) -> None:
@@ -120,16 +129,17 @@ def _check_files(files: Sequence[str]) -> None:
             raise CommandError(f"{file}: is a folder; name the files in it")
 
 
-def _append_with_bar(log: EmbeddedLog, files: Sequence[str]) -> Ingested:
+def _append_with_bar(log: Log, files: Sequence[str]) -> Ingested:
     import sys
 
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[events]:,} events"))
+    columns = (TextColumn("Appending"), BarColumn(), TextColumn("{task.fields[events]:,} events"))
     console = Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("Appending", total=None, events=0)
+    with Bar(*columns, TimeElapsedColumn(), console=console, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("", total=None, events=0)
         return append_files(
             log,
             files,
@@ -137,7 +147,7 @@ def _append_with_bar(log: EmbeddedLog, files: Sequence[str]) -> Ingested:
         )
 
 
-def _wait_until_applied(home: Home, log: EmbeddedLog, store: Store, done: Ingested) -> None:
+def _wait_until_applied(home: Home, log: Log, store: Store, done: Ingested) -> None:
     """Wait for the worker that runs; without one, be the worker."""
     import threading
 
@@ -172,7 +182,9 @@ def _quarantined_between(store: Store, done: Ingested) -> int:
         after = (partition, start - 1)
         while page := store.quarantine(after, _PAGE_EVENTS):
             inside = [
-                event for event in page if event.partition == partition and event.offset < done.ends[partition]
+                event
+                for event in page
+                if event.partition == partition and event.offset < done.ends[partition]
             ]
             count += len(inside)
             if len(inside) < len(page):

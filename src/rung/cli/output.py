@@ -14,6 +14,7 @@ from rich.table import Table
 
 _SHOW_EVERY_SECONDS: Final = 0.25
 _SHOW_EVERY_SECONDS_IN_A_FILE: Final = 2.0
+_FILE_COLUMNS: Final = 240
 
 
 def print_json(value: object) -> None:
@@ -29,13 +30,12 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: 
         table.add_column(column, justify=justify, overflow="fold")
     for row in rows:
         table.add_row(*(_plain(cell) for cell in row))
-    console().print(table)
-
-
-def console() -> Console:
-    """Return the console on standard output; into a file or pipe, lines are not cut."""
-    to_terminal = sys.stdout.isatty()
-    return Console(highlight=False, markup=False, soft_wrap=False, width=None if to_terminal else 200)
+    # In a file or pipe the lines may be long; whoever reads them decides where to cut.
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
 
 
 def say(text: str) -> None:

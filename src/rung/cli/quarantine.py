@@ -56,7 +56,7 @@ def list_events(
         return
     print_table(
         ("position", "reason", "detail", "at"),
-        [(f"{event.partition}:{event.offset}", event.reason, event.detail, time_text(event.at)) for event in shown],
+        [(_position_text(event), event.reason, event.detail, time_text(event.at)) for event in shown],
     )
     reasons = ", ".join(f"{code} {count:,}" for code, count in counts.most_common())
     more = f"; the first {len(shown):,} are shown" if len(shown) < total else ""
@@ -182,6 +182,10 @@ def _pages(
                 page = []
     if page:
         yield page
+
+
+def _position_text(event: Quarantined) -> str:
+    return f"{event.partition}:{event.offset}"
 
 
 def _position(text: str) -> tuple[int, int]:

@@ -35,18 +35,18 @@ def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: Jso
             try:
                 consumer.seek(partition, 0)
             except PositionOutOfRange as error:
-                raise CommandError(
-                    f"the log was trimmed ({error}): a replay would lose what was trimmed away", ExitCode.FAILED
-                ) from error
+                message = f"the log was trimmed ({error}): a replay would lose what was trimmed away"
+                raise CommandError(message, ExitCode.FAILED) from error
         if not yes:
-            count = sum(ends.values())
-            typer.confirm(f"Forget all figures and apply {count_of(count, 'event')} again?", abort=True, err=True)
+            events = count_of(sum(ends.values()), "event")
+            typer.confirm(f"Forget all figures and apply {events} again?", abort=True, err=True)
         catalog = Catalog.decode(store.catalog()[1])
         # From now on every version counts from the first event.
-        from_the_beginning = tuple(dataclasses.replace(counted, starts={}) for counted in catalog.versions)
-        store.reset(dataclasses.replace(catalog, versions=from_the_beginning).encode())
+        versions = tuple(dataclasses.replace(counted, starts={}) for counted in catalog.versions)
+        store.reset(dataclasses.replace(catalog, versions=versions).encode())
         work = apply_events(opened, log, store, stop, until_caught_up=True)
     if as_json:
-        print_json({"events": work.events, "quarantined": work.quarantined, "seconds": round(work.seconds, 3)})
+        seconds = round(work.seconds, 3)
+        print_json({"events": work.events, "quarantined": work.quarantined, "seconds": seconds})
     else:
         say(f"Applied {count_of(work.events, 'event')} again; quarantined {work.quarantined:,}")

@@ -12,10 +12,10 @@ from rung.cli.options import DEFAULT_HOME, HomeOption
 def serve(
     home: HomeOption = DEFAULT_HOME,
     host: Annotated[
-        str | None, typer.Option("--host", help="The address to listen on (loopback only; default: api.host).")
+        str | None, typer.Option("--host", help="A loopback address (default: api.host).")
     ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65_535, help="The port; 0 takes a free one (default: api.port).")
+        int | None, typer.Option("--port", min=0, max=65_535, help="0 takes a free one (default: api.port).")
     ] = None,
 ) -> None:
     """Run the status API, the status page and the worker until Ctrl-C or SIGTERM."""

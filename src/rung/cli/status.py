@@ -9,9 +9,9 @@ import typer
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from rung.status.view import CampaignStatus, Condition, StepStatus, UserStatus
+    from rung.status.view import CampaignStatus, Condition, EffectiveStatus, StepStatus, UserStatus
 
 
 def status(
@@ -48,7 +48,8 @@ def print_status(found: UserStatus) -> None:
     if found.as_of.event_at is None:
         freshness = "no event was applied yet"
     else:
-        freshness = f"as of event {found.as_of.partition}:{found.as_of.offset}, events up to {found.as_of.event_at}"
+        position = f"{found.as_of.partition}:{found.as_of.offset}"
+        freshness = f"as of event {position}, events up to {found.as_of.event_at}"
     typer.echo(f"user {found.user_id} ({freshness})")
     if not found.campaigns:
         say("No campaign is in force: rung campaign apply SPEC...")
@@ -86,12 +87,36 @@ def _rows(campaign: CampaignStatus) -> Iterator[tuple[str, str, str, str, str, s
         )
 
 
-def _figures(measures: object) -> str:
-    from collections.abc import Mapping
-    from typing import cast
+def print_overview(users: Sequence[UserStatus]) -> None:
+    """Print several users in one table: where they stand, what they have, and what is missing."""
+    from rung.cli.output import print_table
 
-    items = cast("Mapping[str, int]", measures).items()
-    return ", ".join(f"{name} {value:,}" for name, value in items)
+    rows: list[tuple[str, ...]] = []
+    for user in users:
+        for index, campaign in enumerate(user.campaigns):
+            counting, effective = campaign.counting, campaign.effective
+            unmet = [step for step in counting.steps if not step.met] if counting is not None else []
+            rows.append(
+                (
+                    user.user_id if index == 0 else "",
+                    campaign.campaign,
+                    _in_force(effective),
+                    "none" if counting is None else counting.period,
+                    "" if counting is None else _figures(counting.measures),
+                    "" if counting is None else f"{counting.rate_percent}%",
+                    _step_text(unmet[0]) if unmet else "",
+                )
+            )
+    columns = ("user", "campaign", "rate in force", "counting", "figures", "earned so far", "next step")
+    print_table(columns, rows)
+
+
+def _in_force(effective: EffectiveStatus | None) -> str:
+    return "none" if effective is None else f"{effective.rate_percent}% (earned in {effective.earned_in})"
+
+
+def _figures(measures: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {value:,}" for name, value in measures.items())
 
 
 def _step_text(step: StepStatus) -> str:

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from rung.bootstrap import Home, make_worker
+from rung.bootstrap import Home, Log, make_worker
 from rung.cli.output import LiveLine
-from rung.log.embedded import EmbeddedLog
 from rung.status.lag import LogState, lag_events
 from rung.store.port import Counters, Store
 
@@ -72,7 +71,7 @@ class Meter:
 
 def apply_events(
     home: Home,
-    log: EmbeddedLog,
+    log: Log,
     store: Store,
     stop: threading.Event,
     *,

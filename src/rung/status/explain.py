@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog, CountedVersion
@@ -25,7 +26,7 @@ from rung.status.evaluate import time_text
 from rung.store.records import decode_transactions, figures
 from rung.transaction.events import TransactionEvents, decode
 from rung.transaction.history import COMPLETED, ENDED, REFUNDED, STATUSES, Integers
-from rung.transaction.merge import Merged, group, merge
+from rung.transaction.merge import Merged, distinct, merge
 from rung.transaction.reasons import Reason, Rejection
 
 
@@ -136,9 +137,10 @@ class _Transaction:
         return refunded > 0 and refunded == completed
 
 
-def transaction_ids(events: UserEvents, catalog: Catalog) -> list[str]:
+def transaction_ids(events: UserEvents, catalog: Catalog) -> list[bytes]:
     """Return the ids of the transactions that the events are about, in the order that `explain` expects."""
-    return group(decode(events.payloads, catalog.attributes, catalog.user_attributes).transactions)[0]
+    batch = decode(events.payloads, catalog.attributes, catalog.user_attributes)
+    return distinct(batch.transactions.transaction_ids)[0]
 
 
 def explain(
@@ -167,9 +169,9 @@ def explain(
             event, in another partition, had claimed a transaction first.
     """
     batch = decode(events.payloads, catalog.attributes, catalog.user_attributes)
-    ids, groups = group(batch.transactions)
+    ids, groups = distinct(batch.transactions.transaction_ids)
     merged = merge(batch.transactions, groups, decode_transactions([None] * len(ids)))
-    before = _steps_before(counted, events, batch.transactions, ids)
+    before = _steps_before(counted, events, batch.transactions)
     owners = decode_transactions(stored).users
     transactions = list(_transactions(batch.transactions, merged, ids, before, owners))
     contributions = _contributions(catalog, counted, batch.transactions, transactions)
@@ -177,9 +179,13 @@ def explain(
     for added in contributions:
         total.update(added)
     measures = _measures(total, counted, period)
-    kept: _Figures = Counter({(series, ordinal, token): value for series, ordinal, token, value in figures(record)})
+    kept: _Figures = Counter(
+        {(series, ordinal, token): value for series, ordinal, token, value in figures(record)}
+    )
     shown = [
-        _explained(transaction, added, counted, period, events, int(batch.transactions.rows[transaction.event]))
+        _explained(
+            transaction, added, counted, period, events, int(batch.transactions.rows[transaction.event])
+        )
         for transaction, added in zip(transactions, contributions, strict=True)
         if _touches(transaction, added, counted, period)
     ]
@@ -199,30 +205,38 @@ def explain(
 
 
 def _steps_before(
-    counted: CountedVersion, events: UserEvents, transactions: TransactionEvents, ids: Sequence[str]
-) -> Mapping[str, int]:
+    counted: CountedVersion, events: UserEvents, transactions: TransactionEvents
+) -> Mapping[bytes, int]:
     """Return how many steps each transaction had when the version was applied; absent is 0."""
     start = counted.starts.get(events.partition, -1)
     rows = np.array(events.offsets, dtype=np.int64)[transactions.rows]
     early = transactions.take(np.flatnonzero(rows <= start))
-    early_ids, groups = group(early)
+    early_ids, groups = distinct(early.transaction_ids)
     merged = merge(early, groups, decode_transactions([None] * len(early_ids)))
     lengths = early.histories.lengths[merged.events]
-    return {early_ids[index]: length for index, length in zip(merged.groups.tolist(), lengths.tolist(), strict=True)}
+    return {
+        early_ids[index]: length
+        for index, length in zip(merged.groups.tolist(), lengths.tolist(), strict=True)
+    }
 
 
 def _transactions(
-    events: TransactionEvents, merged: Merged, ids: Sequence[str], before: Mapping[str, int], owners: np.ndarray
+    events: TransactionEvents,
+    merged: Merged,
+    ids: Sequence[bytes],
+    before: Mapping[bytes, int],
+    owners: NDArray[np.uint64],
 ) -> Iterator[_Transaction]:
     histories = events.histories
     for place, event in zip(merged.groups.tolist(), merged.events.tolist(), strict=True):
         span = slice(histories.starts[event], histories.starts[event] + histories.lengths[event])
         columns = (histories.statuses[span], histories.ats[span], histories.amounts[span])
+        transaction_id = ids[int(place)]
         yield _Transaction(
-            transaction_id=ids[place],
+            transaction_id=transaction_id.decode(),
             event=event,
-            before=before.get(ids[place], 0),
-            foreign=owners[place] not in {0, events.users[event]},
+            before=before.get(transaction_id, 0),
+            foreign=int(owners[place]) not in {0, int(events.users[event])},
             steps=tuple(zip(*(column.tolist() for column in columns), strict=True)),
         )
 
@@ -258,7 +272,9 @@ def _measures(values: _Figures, counted: CountedVersion, period: Period) -> dict
     measures: dict[str, int] = {}
     for measure in counted.version.measures:
         series = counted.series[measure.name]
-        found = [value for (of, ordinal, _), value in values.items() if (of, ordinal) == (series, period.ordinal)]
+        found = [
+            value for (of, ordinal, _), value in values.items() if (of, ordinal) == (series, period.ordinal)
+        ]
         distinct = measure.kind is MeasureKind.DISTINCT
         measures[measure.name] = sum(value > 0 for value in found) if distinct else sum(found)
     return measures
@@ -290,14 +306,21 @@ def _explained(
         for measure in counted.version.measures
     }
     reason, detail = _verdict(transaction, contributions, counted, period)
-    judged = reason in {Verdict.COUNTED, Verdict.BELOW_CONDITION}
+    # A refund that posts to its own period is judged by no condition there: it takes away what it added.
+    judged = (
+        reason in {Verdict.COUNTED, Verdict.BELOW_CONDITION}
+        and transaction.completed_at is not None
+        and counted.campaign.calendar.period_at(transaction.completed_at) == period
+    )
     return ExplainedTransaction(
         transaction_id=transaction.transaction_id,
         reason=reason,
         contributions=contributions,
         below_condition=tuple(name for name, value in contributions.items() if value == 0) if judged else (),
         detail=detail,
-        history=tuple(StepView(STATUSES[status], time_text(at), amount) for status, at, amount in transaction.steps),
+        history=tuple(
+            StepView(STATUSES[status], time_text(at), amount) for status, at, amount in transaction.steps
+        ),
         partition=events.partition,
         offset=events.offsets[row],
     )
