@@ -205,7 +205,7 @@ def _transaction_records(
             events.histories.take(merged.events),
         )
     )
-    return [(keys[index], record) for index, record in zip(merged.groups.tolist(), records, strict=True)]
+    return list(zip([keys[index] for index in merged.groups.tolist()], records, strict=True))
 
 
 def _applied_after(

@@ -127,14 +127,16 @@ def decode_figures(records: Sequence[bytes | None]) -> tuple[Integers, NDArray[n
     Raises:
         StoreError: a record has an unknown format.
     """
-    for record in records:
-        if record is not None and record[0] != FORMAT:
-            raise _refuse("user")
-    figures = np.frombuffer(b"".join([record[1:] for record in records if record is not None]), dtype=FIGURE)
-    counts = np.array(
-        [0 if record is None else len(record) // FIGURE.itemsize for record in records], dtype=np.int64
-    )
-    return np.repeat(np.arange(len(records)), counts), figures
+    sizes = np.array([0 if record is None else len(record) for record in records], dtype=np.int64)
+    data = np.frombuffer(b"".join([record for record in records if record is not None]), dtype=np.uint8)
+    present = sizes > 0
+    formats = (np.cumsum(sizes) - sizes)[present]
+    if (data[formats] != FORMAT).any():
+        raise _refuse("user")
+    is_figure = np.ones(len(data), dtype=np.bool_)
+    is_figure[formats] = False
+    figures = data[is_figure].view(FIGURE)
+    return np.repeat(np.arange(len(records)), sizes // FIGURE.itemsize), figures
 
 
 def figures(record: bytes | None) -> Iterator[tuple[int, int, int, int]]:

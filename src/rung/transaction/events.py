@@ -35,16 +35,28 @@ class _Step(msgspec.Struct, gc=False):
     amount: Annotated[int, Meta(ge=0, le=AMOUNT_MAX)]
 
 
-class _Event(msgspec.Struct, gc=False):
+class _Transaction(msgspec.Struct, gc=False):
+    transaction_id: str
     user_id: str
-    transaction_id: str | UnsetType = UNSET
-    history: list[_Step] | UnsetType = UNSET
+    history: list[_Step]
     attributes: Raw = Raw(b"")
-    sequence: Annotated[int, Meta(ge=0, le=2**63 - 1)] | UnsetType = UNSET
+
+
+class _UserAttributes(msgspec.Struct, gc=False):
+    user_id: str
+    sequence: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    user_attributes: Raw
+
+
+class _Kind(msgspec.Struct, gc=False):
+    transaction_id: Raw | UnsetType = UNSET
+    history: Raw | UnsetType = UNSET
     user_attributes: Raw | UnsetType = UNSET
 
 
-_decode: Final = msgspec.json.Decoder(_Event).decode
+_decode_transaction: Final = msgspec.json.Decoder(_Transaction).decode
+_decode_user_attributes: Final = msgspec.json.Decoder(_UserAttributes).decode
+_decode_kind: Final = msgspec.json.Decoder(_Kind).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,73 +120,59 @@ def decode(
     batch, never of two.
     """
     rejections: list[Rejection] = []
-    events, rows = _read(payloads, rejections)
-    bought: list[int] = []
     changes: list[UserAttributesEvent] = []
-    for index, event in enumerate(events):
-        if event.transaction_id is not UNSET and event.history is not UNSET:
-            bought.append(index)
-        else:
-            _keep(_user_attributes(event, rows[index], user_attributes), changes, rejections)
-    if len(bought) < len(events):
-        events, rows = [events[index] for index in bought], [rows[index] for index in bought]
+    try:
+        events = [_decode_transaction(payload) for payload in payloads]
+        rows = list(range(len(payloads)))
+        oversized = len(max(payloads, key=len, default=b"")) > EVENT_BYTES_MAX
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # Some payload is bad or tells user attributes: the loop below finds which.
+        oversized = True
+    if oversized:
+        events, rows = [], []
+        for row, payload in enumerate(payloads):
+            try:
+                if len(payload) > EVENT_BYTES_MAX:
+                    detail = f"{len(payload)} bytes; the limit is {EVENT_BYTES_MAX}"
+                    raise _Rejected(Reason.EVENT_TOO_LARGE, detail)
+                try:
+                    events.append(_decode_transaction(payload))
+                    rows.append(row)
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                    changes.append(_user_attributes(payload, row, user_attributes, error))
+            except _Rejected as rejected:
+                rejections.append(Rejection(row, rejected.reason, rejected.detail))
     transactions = _columns(events, rows, attributes, rejections)
     return Batch(transactions, changes, rejections)
 
 
-def _keep(
-    result: UserAttributesEvent | Rejection, changes: list[UserAttributesEvent], rejections: list[Rejection]
-) -> None:
-    if isinstance(result, Rejection):
-        rejections.append(result)
-    else:
-        changes.append(result)
-
-
-def _read(payloads: Sequence[bytes], rejections: list[Rejection]) -> tuple[list[_Event], list[int]]:
-    """Decode all payloads at once; only if one of them fails, tell them apart one by one."""
-    if not payloads or len(max(payloads, key=len)) <= EVENT_BYTES_MAX:
-        try:
-            return [_decode(payload) for payload in payloads], list(range(len(payloads)))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            # Some payload is bad: the loop below finds which, and why.
-            pass
-    events: list[_Event] = []
-    rows: list[int] = []
-    for row, payload in enumerate(payloads):
-        if len(payload) > EVENT_BYTES_MAX:
-            detail = f"{len(payload)} bytes; the limit is {EVENT_BYTES_MAX}"
-            rejections.append(Rejection(row, Reason.EVENT_TOO_LARGE, detail))
-            continue
-        try:
-            events.append(_decode(payload))
-        except msgspec.ValidationError as error:
-            rejections.append(Rejection(row, *_explain(str(error))))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            rejections.append(Rejection(row, Reason.NOT_JSON, str(error)))
-        except RecursionError:
-            rejections.append(Rejection(row, Reason.NOT_JSON, "nested too deeply"))
-        else:
-            rows.append(row)
-    return events, rows
+class _Rejected(Exception):
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
 
 
 _PLACE: Final = re.compile(r"(?P<what>.*) - at `\$\.?(?P<place>.*)`")
 _BY_FIELD: Final = {"status": Reason.UNKNOWN_STATUS, "amount": Reason.BAD_AMOUNT, "at": Reason.BAD_TIME}
 
 
-def _explain(error: str) -> tuple[Reason, str]:
+def _explained(error: Exception) -> _Rejected:
     """Turn the decoder's sentence into a reason code and "place: what"."""
-    match = _PLACE.fullmatch(error)
-    what, place = (match["what"], match["place"]) if match else (error, "")
+    if isinstance(error, RecursionError):
+        return _Rejected(Reason.NOT_JSON, "nested too deeply")
+    if not isinstance(error, msgspec.ValidationError):
+        return _Rejected(Reason.NOT_JSON, str(error))
+    match = _PLACE.fullmatch(str(error))
+    what, place = (match["what"], match["place"]) if match else (str(error), "")
     detail = f"{place}: {what}" if place else what
     if what.startswith("Object missing required field"):
-        return Reason.MISSING_FIELD, detail
+        return _Rejected(Reason.MISSING_FIELD, detail)
     if not place:
-        return Reason.NOT_AN_OBJECT, detail
+        return _Rejected(Reason.NOT_AN_OBJECT, detail)
     if place.startswith("history["):
-        return _BY_FIELD.get(place.rpartition(".")[2], Reason.WRONG_TYPE), detail
-    return Reason.WRONG_TYPE, detail
+        return _Rejected(_BY_FIELD.get(place.rpartition(".")[2], Reason.WRONG_TYPE), detail)
+    return _Rejected(Reason.WRONG_TYPE, detail)
 
 
 def _bad_id(name: str, size: int) -> tuple[Reason, str]:
@@ -184,45 +182,48 @@ def _bad_id(name: str, size: int) -> tuple[Reason, str]:
 
 
 def _user_attributes(
-    event: _Event, row: int, declared: Mapping[str, AttributeType]
-) -> UserAttributesEvent | Rejection:
-    if event.transaction_id is not UNSET:
-        return Rejection(row, Reason.MISSING_FIELD, "a transaction without `history`")
-    if event.history is not UNSET:
-        return Rejection(row, Reason.MISSING_FIELD, "a history without `transaction_id`")
-    if event.user_attributes is UNSET:
-        return Rejection(row, Reason.MISSING_FIELD, "neither `transaction_id` nor `user_attributes`")
-    if event.sequence is UNSET:
-        return Rejection(row, Reason.MISSING_FIELD, "user attributes without `sequence`")
-    size = len(event.user_id.encode())
-    if not 0 < size <= ID_BYTES_MAX:
-        return Rejection(row, *_bad_id("user_id", size))
+    payload: bytes, row: int, declared: Mapping[str, AttributeType], error: Exception
+) -> UserAttributesEvent:
+    """Read an event that is no valid transaction, with that error, as one of user attributes.
+
+    Raises:
+        _Rejected: it is not that either; the reason is of the kind that its fields show.
+    """
     try:
+        kind = _decode_kind(payload)
+        told = kind.transaction_id is not UNSET or kind.history is not UNSET
+        if told or not isinstance(error, msgspec.ValidationError):
+            raise _explained(error)
+        if kind.user_attributes is UNSET:
+            raise _Rejected(Reason.MISSING_FIELD, "neither `transaction_id` nor `user_attributes`")
+        event = _decode_user_attributes(payload)
+        size = len(event.user_id.encode())
+        if not 0 < size <= ID_BYTES_MAX:
+            raise _Rejected(*_bad_id("user_id", size))
         values = read_object(bytes(event.user_attributes), "user_attributes")
-        for name, kind in declared.items():
-            declared_value(values.get(name), kind, f"user_attributes.{name}")
-    except BadAttributes as error:
-        return Rejection(row, Reason.ATTRIBUTE_TYPE, str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return Rejection(row, Reason.NOT_JSON, f"user_attributes: {error}")
+        for name, due in declared.items():
+            declared_value(values.get(name), due, f"user_attributes.{name}")
+    except BadAttributes as bad:
+        raise _Rejected(Reason.ATTRIBUTE_TYPE, str(bad)) from bad
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as bad:
+        raise _explained(bad) from bad
     return UserAttributesEvent(row, event.user_id, event.sequence, values)
 
 
 def _columns(
-    events: list[_Event], rows: list[int], declared: Mapping[str, AttributeType], rejections: list[Rejection]
+    events: list[_Transaction], rows: list[int], declared: Mapping[str, AttributeType], rejections: list[Rejection]
 ) -> TransactionEvents:
-    texts: dict[bytes, int] = {}
-    sets = np.array([texts.setdefault(bytes(event.attributes), len(texts)) for event in events], dtype=np.int64)
-    attribute_sets, bad_sets = _attribute_sets(texts, declared)
-    histories = [event.history or [] for event in events]
+    texts = np.array([xxhash.xxh3_64_intdigest(event.attributes) for event in events], dtype=np.uint64)
+    _, first, sets = np.unique(texts, return_index=True, return_inverse=True)
+    attribute_sets, bad_sets = _attribute_sets([events[index].attributes for index in first], declared)
+    histories = [event.history for event in events]
     steps = list(chain.from_iterable(histories))
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     ats, bad_times = parse_times([step.at for step in steps])
-    transaction_ids = pa.array([event.transaction_id or "" for event in events], pa.string()).cast(pa.binary())
     user_ids = [event.user_id.encode() for event in events]
     columns = TransactionEvents(
         rows=np.array(rows, dtype=np.int64),
-        transaction_ids=transaction_ids,
+        transaction_ids=pa.array([event.transaction_id for event in events], pa.string()).cast(pa.binary()),
         user_ids=pa.array(user_ids, pa.binary()),
         users=np.array([xxhash.xxh3_64_intdigest(user_id) for user_id in user_ids], dtype=np.uint64),
         attributes=np.array([found.digest for found in attribute_sets], dtype=np.uint64)[sets],
@@ -230,7 +231,7 @@ def _columns(
         attribute_sets=attribute_sets,
         histories=Histories.of_lengths(
             lengths,
-            np.array([_STATUS_CODES[step.status] for step in steps], dtype=np.uint8),
+            np.frombuffer(bytes([_STATUS_CODES[step.status] for step in steps]), dtype=np.uint8),
             ats,
             np.array([step.amount for step in steps], dtype=np.int64),
         ),
@@ -259,13 +260,14 @@ def _columns(
 
 
 def _attribute_sets(
-    texts: Mapping[bytes, int], declared: Mapping[str, AttributeType]
+    texts: Sequence[Raw], declared: Mapping[str, AttributeType]
 ) -> tuple[list[Attributes], dict[int, tuple[Reason, str]]]:
+    """Read each distinct text of attributes; the second answer tells which of them are bad, and why."""
     found: list[Attributes] = []
     bad: dict[int, tuple[Reason, str]] = {}
-    for text, index in texts.items():
+    for index, text in enumerate(texts):
         try:
-            found.append(read_attributes(text, declared, "attributes"))
+            found.append(read_attributes(bytes(text), declared, "attributes"))
             continue
         except BadAttributes as error:
             bad[index] = Reason.ATTRIBUTE_TYPE, str(error)
