@@ -166,9 +166,13 @@ def worker_process(path: Path) -> None:
     Raises:
         WorkerRuns: another process has the home's worker lock.
     """
-    stop = stop_on_signals()
     home = open_home(path)
-    with only_worker(home), opened_log(home) as log, opened_store(home) as store:
+    with (
+        stop_on_signals() as stop,
+        only_worker(home),
+        opened_log(home) as log,
+        opened_store(home) as store,
+    ):
         make_worker(home, log, store).run(stop)
 
 
@@ -221,13 +225,17 @@ def serve(home: Home, host: str | None, port: int | None, started: Callable[[str
     )
 
 
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set, so that work ends after its micro-batch."""
+@contextmanager
+def stop_on_signals() -> Generator[threading.Event]:
+    """Give an event that SIGTERM and SIGINT set, so that work ends after its micro-batch."""
     stop = threading.Event()
 
     def ask_to_stop(number: int, frame: object) -> None:
         stop.set()
 
-    signal.signal(signal.SIGTERM, ask_to_stop)
-    signal.signal(signal.SIGINT, ask_to_stop)
-    return stop
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

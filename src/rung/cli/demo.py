@@ -38,25 +38,24 @@ def demo(
 
 
 def _run(path: Path, specs: list[Path], files: list[str]) -> None:
+    import threading
+
     from rung import bootstrap
+    from rung.cli.ingest import append_files
     from rung.cli.output import count_of, say
+    from rung.cli.work import apply_events
 
     bootstrap.initialise(path)
     home = bootstrap.open_home(path)
     say("1. Campaigns")
     _apply(home, specs)
     say(f"\n2. Events: {', '.join(files)}")
-    stop = bootstrap.stop_on_signals()
     with bootstrap.opened_log(home) as log, bootstrap.opened_store(home) as store:
-        from rung.cli.ingest import append_files
-        from rung.cli.work import apply_events
 
         def ingest(keep_alive: Callable[[], object]) -> None:
             append_files(log, files, lambda _events, _done, _total: keep_alive())
 
-        work = apply_events(home, log, store, stop, until_caught_up=True, beside=ingest)
-        if stop.is_set() and work.events == 0:
-            raise typer.Abort
+        work = apply_events(home, log, store, threading.Event(), until_caught_up=True, beside=ingest)
         say(f"{count_of(work.events, 'event')} applied, {work.quarantined:,} in quarantine")
         say(f"\n3. Three users on {_AT}")
     _print_users(home)

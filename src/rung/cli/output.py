@@ -74,10 +74,10 @@ class LiveLine:
         self._shown_at = clock() if not self._terminal else float("-inf")
         self._open = False
 
-    def show(self, text: Callable[[], str]) -> None:
+    def show(self, text: str) -> None:
         """Show the text, unless one was shown just before."""
         if self._clock() - self._shown_at >= self._every_seconds:
-            self._write(text())
+            self._write(text)
 
     def close(self, text: str) -> None:
         """Show the last text, and end the line."""

@@ -15,6 +15,7 @@ def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: Jso
     from the beginning. While it runs, statuses show less than there is.
     """
     import dataclasses
+    import threading
 
     from rung import bootstrap
     from rung.campaign.catalog import Catalog
@@ -23,7 +24,6 @@ def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: Jso
     from rung.log.port import PositionOutOfRange
 
     opened = bootstrap.open_home(home)
-    stop = bootstrap.stop_on_signals()
     with (
         bootstrap.only_worker(opened),
         bootstrap.opened_log(opened) as log,
@@ -44,7 +44,7 @@ def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: Jso
         # From now on every version counts from the first event.
         versions = tuple(dataclasses.replace(counted, starts={}) for counted in catalog.versions)
         store.reset(dataclasses.replace(catalog, versions=versions).encode())
-        work = apply_events(opened, log, store, stop, until_caught_up=True)
+        work = apply_events(opened, log, store, threading.Event(), until_caught_up=True)
     if as_json:
         seconds = round(work.seconds, 3)
         print_json({"events": work.events, "quarantined": work.quarantined, "seconds": seconds})

@@ -18,12 +18,13 @@ _LOOK_EVERY_SECONDS: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What was applied, or put into quarantine, in a stretch of time."""
+    """What was applied, or put into quarantine, in a stretch of time; `lag` is what was left."""
 
     events: int
     duplicates: int
     quarantined: int
     seconds: float
+    lag: int
 
     @property
     def events_per_second(self) -> int:
@@ -49,24 +50,20 @@ class Meter:
             counters.duplicates - self._before.duplicates,
             _quarantined(counters) - _quarantined(self._before),
             time.monotonic() - self._started,
+            lag_events(self._store, self._log),
         )
 
-    def show(self) -> int:
-        """Show the live line, and return the lag in events."""
-        lag = lag_events(self._store, self._log)
-        self._line.show(lambda: self._text(self.read(), lag))
-        return lag
-
-    def close(self) -> Work:
-        """End the live line, and return what was applied."""
-        lag = lag_events(self._store, self._log)
+    def show(self) -> Work:
+        """Show the live line, and return what it shows."""
         work = self.read()
-        self._line.close(self._text(work, lag))
+        self._line.show(_text(work))
         return work
 
-    def _text(self, work: Work, lag: int) -> str:
-        done = work.events + work.quarantined
-        return f"{done:,} events applied  {work.events_per_second:,} events/s  lag {lag:,}"
+    def close(self) -> Work:
+        """End the live line, and return what it shows."""
+        work = self.read()
+        self._line.close(_text(work))
+        return work
 
 
 def apply_events(
@@ -106,7 +103,7 @@ def apply_events(
         if beside is not None:
             beside(meter.show)
         while not ended.wait(_LOOK_EVERY_SECONDS):
-            if meter.show() == 0 and until_caught_up:
+            if meter.show().lag == 0 and until_caught_up:
                 break
     finally:
         stop.set()
@@ -114,6 +111,11 @@ def apply_events(
     if halted:
         raise halted[0]
     return meter.close()
+
+
+def _text(work: Work) -> str:
+    done = work.events + work.quarantined
+    return f"{done:,} events applied  {work.events_per_second:,} events/s  lag {work.lag:,}"
 
 
 def _quarantined(counters: Counters) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rung.cli.errors import ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 
@@ -15,15 +16,15 @@ def worker(
         bool, typer.Option("--until-caught-up", help="Stop when every event in the log is applied.")
     ] = False,
     as_json: JsonOption = False,
-) -> None:
+) -> ExitCode:
     """Apply the log's events to the store; one worker per home. SIGTERM or Ctrl-C stops it cleanly."""
     from rung import bootstrap
     from rung.cli.output import count_of, print_json, say
     from rung.cli.work import apply_events
 
     opened = bootstrap.open_home(home)
-    stop = bootstrap.stop_on_signals()
     with (
+        bootstrap.stop_on_signals() as stop,
         bootstrap.only_worker(opened),
         bootstrap.opened_log(opened) as log,
         bootstrap.opened_store(opened) as store,
@@ -37,9 +38,11 @@ def worker(
                 "quarantined": work.quarantined,
                 "seconds": round(work.seconds, 3),
                 "events_per_second": work.events_per_second,
+                "lag": work.lag,
             }
         )
-        return
-    say(f"Applied {count_of(work.events, 'event')} ({work.events_per_second:,} events/s)")
-    if work.quarantined:
-        say(f"Quarantined {count_of(work.quarantined, 'event')}: rung --home {home} quarantine list")
+    else:
+        say(f"Applied {count_of(work.events, 'event')} ({work.events_per_second:,} events/s)")
+        if work.quarantined:
+            say(f"Quarantined {count_of(work.quarantined, 'event')}: rung --home {home} quarantine list")
+    return ExitCode.INTERRUPTED if until_caught_up and work.lag else ExitCode.OK
