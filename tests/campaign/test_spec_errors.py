@@ -36,6 +36,17 @@ versions:
     reward: {base_percent: 1}
 """
 
+# A reward for the second version, with an expression in a block of either style.
+STEP_WITH_BLOCK = """    reward:
+      base_percent: 1
+      steps:
+        - name: folded
+          add_percent: 1
+          when: {style}
+            services >= 1
+            AND servces < 9
+"""
+
 # What is wrong, what is replaced by what in the spec above, and all of its errors.
 WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
     (
@@ -131,7 +142,7 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
     (
         "an attribute with a capital letter",
         [("lines: integer", "Lines: integer")],
-        ["6:31: Lines cannot be an attribute's name (letters a-z, digits and underscores, a letter first)"],
+        [("6:31: Lines cannot be an attribute's name (letters a-z, digits and underscores, a letter first)")],
     ),
     (
         "attributes that are a list, in one error only",
@@ -192,14 +203,20 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
         "max, which cannot be undone",
         [("{sum: amount}", "{max: amount}")],
         [
-            "14:15: max cannot be a measure: a refund must undo exactly what the purchase added (count, sum and distinct can)"
+            (
+                "14:15: max cannot be a measure: a refund must undo exactly what the purchase added "
+                "(count, sum and distinct can)"
+            )
         ],
     ),
     (
         "avg, which cannot be undone",
         [("{sum: amount}", "{avg: amount}")],
         [
-            "14:15: avg cannot be a measure: a refund must undo exactly what the purchase added (count, sum and distinct can)"
+            (
+                "14:15: avg cannot be a measure: a refund must undo exactly what the purchase added "
+                "(count, sum and distinct can)"
+            )
         ],
     ),
     (
@@ -230,7 +247,12 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
     (
         "a measure with a hyphen",
         [("total: {sum", "sum-of-all: {sum")],
-        ["14:7: sum-of-all cannot be a measure's name (letters a-z, digits and underscores, a letter first)"],
+        [
+            (
+                "14:7: sum-of-all cannot be a measure's name (letters a-z, digits and underscores, a "
+                "letter first)"
+            )
+        ],
     ),
     (
         "a measure given twice",
@@ -251,7 +273,10 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
         "a product that could exceed 64 bits",
         [("{sum: amount}", "{sum: amount * lines}")],
         [
-            "14:20: this integer could exceed 64 bits (amounts go up to 10**12, other names up to 2**53, results up to 2**63 - 1)"
+            (
+                "14:20: this integer could exceed 64 bits (amounts go up to 10**12, other names up to "
+                "2**53, results up to 2**63 - 1)"
+            )
         ],
     ),
     (
@@ -283,7 +308,10 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
         "division",
         [('"amount >= 100"', '"amount / 2 >= 100"')],
         [
-            "13:33: division is not available, since its rounding would be a guess (multiply the other side instead: a >= b * 2 for a / 2 >= b)"
+            (
+                "13:33: division is not available, since its rounding would be a guess (multiply the other "
+                "side instead: a >= b * 2 for a / 2 >= b)"
+            )
         ],
     ),
     (
@@ -339,13 +367,21 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
     (
         "an integer compared with a string",
         [("\"service = 'mall'\"", "\"lines = '5'\"")],
-        ["20:45: an integer cannot be compared with a string (lines is an integer: write 5 without quotes)"],
+        [
+            (
+                "20:45: an integer cannot be compared with a string (lines is an integer: write 5 without "
+                "quotes)"
+            )
+        ],
     ),
     (
         "a boolean compared with a string",
         [("payments >= 50", "user.premium = 'yes'")],
         [
-            "19:32: a boolean cannot be compared with a string (user.premium is a boolean: write user.premium or NOT user.premium)"
+            (
+                "19:32: a boolean cannot be compared with a string (user.premium is a boolean: write "
+                "user.premium or NOT user.premium)"
+            )
         ],
     ),
     (
@@ -405,22 +441,12 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
     ),
     (
         "a place in a folded block",
-        [
-            (
-                "    reward: {base_percent: 1}\n",
-                "    reward:\n      base_percent: 1\n      steps:\n        - name: folded\n          add_percent: 1\n          when: >-\n            services >= 1\n            AND servces < 9\n",
-            )
-        ],
+        [("    reward: {base_percent: 1}\n", STEP_WITH_BLOCK.format(style=">-"))],
         ["34:17: unknown name servces (did you mean services?)"],
     ),
     (
         "a place in a literal block",
-        [
-            (
-                "    reward: {base_percent: 1}\n",
-                "    reward:\n      base_percent: 1\n      steps:\n        - name: folded\n          add_percent: 1\n          when: |\n            services >= 1\n            AND servces < 9\n",
-            )
-        ],
+        [("    reward: {base_percent: 1}\n", STEP_WITH_BLOCK.format(style="|"))],
         ["34:17: unknown name servces (did you mean services?)"],
     ),
     (
@@ -428,7 +454,10 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
         [
             (
                 "{base_percent: 1}",
-                '{base_percent: 1, steps: [{name: a, add_percent: 1, when: "services >= 1\n          AND servces < 9"}]}',
+                (
+                    '{base_percent: 1, steps: [{name: a, add_percent: 1, when: "services >= 1\n'
+                    '          AND servces < 9"}]}'
+                ),
             )
         ],
         ["28:15: unknown name servces (did you mean services?)"],
@@ -456,20 +485,31 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
     (
         "a rate with a comma",
         [('base_percent: "0.5"', 'base_percent: "0,5"')],
-        ['17:21: base_percent is a decimal number, not 0,5 (write at most four decimals and no sign: "0.5")'],
+        [
+            (
+                "17:21: base_percent is a decimal number, not 0,5 (write at most four decimals and no "
+                'sign: "0.5")'
+            )
+        ],
     ),
     (
         "a negative rate",
         [('base_percent: "0.5"', "base_percent: -0.5")],
         [
-            '17:21: base_percent is a decimal number, not -0.5 (write at most four decimals and no sign: "0.5")'
+            (
+                "17:21: base_percent is a decimal number, not -0.5 (write at most four decimals and no "
+                'sign: "0.5")'
+            )
         ],
     ),
     (
         "a rate with five decimals",
         [('base_percent: "0.5"', "base_percent: 0.00001")],
         [
-            '17:21: base_percent is a decimal number, not 0.00001 (write at most four decimals and no sign: "0.5")'
+            (
+                "17:21: base_percent is a decimal number, not 0.00001 (write at most four decimals and no "
+                'sign: "0.5")'
+            )
         ],
     ),
     (
@@ -612,7 +652,10 @@ WRONG_SPECS: list[tuple[str, list[tuple[str, str]], list[str]]] = [
         [("{base_percent: 1}", "{base_percent: x}"), ("version: 1", "version: 0")],
         [
             "23:14: version 0 is there twice (the first one is on line 10)",
-            '27:28: base_percent is a decimal number, not x (write at most four decimals and no sign: "0.5")',
+            (
+                "27:28: base_percent is a decimal number, not x (write at most four decimals and no sign: "
+                '"0.5")'
+            ),
         ],
     ),
 ]

@@ -235,8 +235,8 @@ def _version_changes(applied: Campaign, campaign: Campaign) -> Iterator[str]:
         if before.counts_from != after.counts_from:
             rescheduled = True
             yield (
-                f"{who} counts from {after.counts_from or 'no period'}, and was applied as counting from "
-                f"{before.counts_from or 'no period'}: keep that, and add version {next_number}"
+                f"{who} counts from {after.counts_from or 'no period'}, not from "
+                f"{before.counts_from or 'no period'} as applied: keep that, and add version {next_number}"
             )
     if not rescheduled:
         yield from _prolonged(applied, campaign, next_number)

@@ -93,6 +93,8 @@ class _Grammar:
         due = _Due.CONDITION
         while self.index < len(self.given):
             token = self._take(due)
+            if refusal(self._written(token)) is not None:
+                self._refuse(token, due.value)
             due = self._operator(token) if due is _Due.OPERATOR else self._operand(token, due)
         if due is not _Due.OPERATOR:
             self._take(due)
@@ -154,7 +156,7 @@ class _Grammar:
             level.nots = 0
             self.tokens.append(token)
             return _Due.CONDITION
-        if kind in _COMPARISONS and refusal(self._written(token)) is None:
+        if kind in _COMPARISONS:
             self._start_comparison(token, level)
             return _Due.OPERAND
         return self._predicate(token, level)
@@ -267,7 +269,7 @@ class _Grammar:
     def _name(self, token: Token, due: _Due) -> None:
         if token.token_type is TokenType.DOT and self._next_is(TokenType.NUMBER):
             self._refuse_other_number(token.start, token.end + 1)
-        if not self._is_word(token) or refusal(token.text) is not None:
+        if not self._is_word(token):
             self._refuse(token, due.value)
         if self._next_is(TokenType.L_PAREN):
             raise _error(

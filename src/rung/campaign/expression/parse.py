@@ -31,7 +31,7 @@ from rung.campaign.expression.node import (
     names_in,
     type_of,
 )
-from rung.campaign.expression.tokens import split
+from rung.campaign.expression.tokens import LENGTH_MAX, split
 from rung.campaign.expression.words import Kind, Leaf
 
 _COMPARISONS: dict[type[exp.Expr], str] = {
@@ -68,7 +68,12 @@ def parse(text: str, names: Mapping[str, ValueType], expected: ValueType | None)
     if expected is not None and found is not expected:
         raise _wrong_type(whole, found, expected)
     reader.refuse_constant(whole)
-    return expression_of(whole.node)
+    expression = expression_of(whole.node)
+    if len(expression.text) > LENGTH_MAX:  # What is stored is the canonical text, which has to be read again.
+        raise ExpressionError(
+            f"an expression has at most {LENGTH_MAX} characters, this one needs {len(expression.text)}", 0, 1
+        )
+    return expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +184,13 @@ class _Reader:
         return f"known here: {', '.join(shown)}{rest}" if shown else "no name is known here"
 
     def _negate(self, operand: _Placed) -> _Placed:
-        node = operand.node
-        negated = Literal(-int(node.value)) if isinstance(node, Literal) else Negate(node)
+        match operand.node:
+            case Literal(value):
+                negated = Literal(-int(value))
+            case Negate(inner):
+                negated = inner
+            case node:
+                negated = Negate(node)
         return _Placed(negated, operand.offset, operand.end)
 
     def _arithmetic(self, operator: str, left: _Placed, right: _Placed) -> _Placed:

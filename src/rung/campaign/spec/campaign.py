@@ -9,8 +9,8 @@ from difflib import get_close_matches
 
 from rung.campaign.calendar import Calendar, Period, PeriodKind, zones
 from rung.campaign.model import AttributeType, Campaign, Effective, Version
-from rung.campaign.spec.canonical import identity
-from rung.campaign.spec.document import DocumentError, Listing, Node, Table, read
+from rung.campaign.spec.canonical import canonical, identity
+from rung.campaign.spec.document import BYTES_MAX, DocumentError, Listing, Node, Table, read
 from rung.campaign.spec.errors import InvalidSpec, SpecError
 from rung.campaign.spec.reader import Reader
 from rung.campaign.spec.version import Rules, VersionReader, read_period
@@ -40,6 +40,10 @@ def load(text: str, file: str) -> Campaign:
         raise InvalidSpec([wrong]) from error
     campaign = _CampaignReader(reader).read(document)
     if reader.errors or campaign is None:
+        raise InvalidSpec(reader.errors)
+    size_bytes = len(canonical(campaign).encode())
+    if size_bytes > BYTES_MAX:  # What is stored is the canonical form, which has to be read again.
+        reader.error(1, 1, f"a spec has at most {BYTES_MAX} bytes, this one needs {size_bytes} when stored")
         raise InvalidSpec(reader.errors)
     return campaign
 
