@@ -6,7 +6,6 @@ only the command that is named is made; the others stand in the list with their 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -54,9 +53,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; expected errors are one line on standard error."""
     try:
         result = application(arguments)(args=list(arguments), prog_name="rung", standalone_mode=False)
-    except BrokenPipeError:
-        # The reader (`head`, a pager) has gone: nobody is left to tell. What is still buffered goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        # Typer's answer to a reader (`head`, a pager) that has gone: it has seen what it wanted.
         return ExitCode.OK
     except typer.Abort:
         return _failed("stopped; nothing was changed", ExitCode.INTERRUPTED)

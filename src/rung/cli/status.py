@@ -125,18 +125,19 @@ def _step_text(step: StepStatus) -> str:
     mark = "met" if step.met else "not yet"
     on = "" if step.on is UNSET else f" on {step.on}"
     conditions = "; ".join(_condition_text(condition) for condition in step.conditions)
-    return f"+{step.add_percent}%{on} {step.name}: {mark}{f' ({conditions})' if conditions else ''}"
+    return f"+{step.add_percent}%{on} {step.name}: {mark}{f': {conditions}' if conditions else ''}"
 
 
 def _condition_text(condition: Condition) -> str:
+    """Return `payments >= 3 (2 so far, 1 to go)`, `total >= 100 (250)` or `user.premium (not met)`."""
     from msgspec import UNSET
 
     from rung.status.view import Comparison
 
-    if isinstance(condition, Comparison):
-        value = "unknown" if condition.value is None else f"{condition.value:,}"
-        missing = ""
-        if condition.remaining is not UNSET and condition.remaining > 0:
-            missing = f", {condition.remaining:,} to go"
-        return f"{condition.expression}: {value}{missing}"
-    return f"{condition.expression}: {'yes' if condition.met else 'no'}"
+    if not isinstance(condition, Comparison):
+        return f"{condition.expression} ({'met' if condition.met else 'not met'})"
+    if condition.value is None:
+        return f"{condition.expression} (unknown)"
+    if condition.remaining is UNSET or condition.remaining == 0:
+        return f"{condition.expression} ({condition.value:,}{'' if condition.met else ', not met'})"
+    return f"{condition.expression} ({condition.value:,} so far, {condition.remaining:,} to go)"
