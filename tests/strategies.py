@@ -248,7 +248,7 @@ POISON: Mapping[str, tuple[bytes, str]] = {
     "not UTF-8": (_PLAIN.event().replace(b"alice", b"al\xffce"), "not_json"),
     "half a surrogate pair": (_PLAIN.event().replace(b"alice", b"\\ud800"), "not_json"),
     "NaN": (_PLAIN.event().replace(b": 500", b": NaN"), "not_json"),
-    "brackets without end": (b"[" * 60_000, "not_json"),
+    "brackets without end": (b'{"user_id":"alice","note":' + b"[" * 60_000, "not_json"),
     "a number": (b"17", "not_an_object"),
     "a list": (b"[%b]" % _PLAIN.event(), "not_an_object"),
     "null": (b"null", "not_an_object"),
@@ -378,6 +378,7 @@ ODD: Mapping[str, bytes] = {
     "attributes that are null": _with(attributes=None),
     "a null attribute": _with(attributes={"country": None}),
     "an undeclared attribute of any type": _with(attributes={"note": {"a": [1.5, {"b": 1}]}}),
+    "an undeclared attribute beyond 64 bits": _with(attributes={"note": 10**30}),
     "an integer attribute of 2^53": _with(attributes={"lines": -(2**53)}),
     "an amount of nothing": _history(("COMPLETED", _AT, 0)),
     "an amount of 10^12": _first_step(amount=10**12),
@@ -393,6 +394,7 @@ ODD: Mapping[str, bytes] = {
     ),
     "created after the completion": _history(("COMPLETED", _AT, 5), ("CREATED", _AT, 5)),
     "a largest sequence": _user(sequence=2**63 - 1),
+    "a user attribute beyond 64 bits": _user(sequence=7, user_attributes={"note": -(10**30)}),
     "null user attributes": _user(user_attributes={"premium": None, "note": "x"}),
 }
 """Odd, but right: name -> bytes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rung.store.port import Store
 from rung.store.records import UserAttributes, decode_user_attributes, encode_user_attributes
@@ -29,10 +29,15 @@ def merge_user_attributes(
         before = changed.get(event.user_id, known[event.user_id])
         if event.sequence > before.sequence:
             changed[event.user_id] = UserAttributes(event.sequence, event.values)
-        elif event.sequence == before.sequence and event.values != before.values:
+        elif event.sequence == before.sequence and not _equal(event.values, before.values):
             detail = f"user {event.user_id!r}, sequence {event.sequence}: {Reason.SEQUENCE_CONFLICT.sentence}"
             rejections.append(Rejection(event.row, Reason.SEQUENCE_CONFLICT, detail))
         else:
             duplicates += 1
     records = [(user_id.encode(), encode_user_attributes(found)) for user_id, found in changed.items()]
     return records, rejections, duplicates
+
+
+def _equal(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Compare as JSON, where `true`, 1 and 1.0 are three values; to Python they are equal."""
+    return encode_user_attributes(UserAttributes(0, one)) == encode_user_attributes(UserAttributes(0, other))

@@ -199,12 +199,15 @@ class _StoredAttributes(msgspec.Struct, array_like=True):
 
 
 def encode_user_attributes(attributes: UserAttributes) -> bytes:
-    """Return the record of one user's attributes."""
+    """Return the record of one user's attributes; equal attributes give equal bytes, others do not.
+
+    It is JSON, because an event may hold any JSON: MessagePack has no integers beyond 64 bits.
+    """
     stored = _StoredAttributes(FORMAT, attributes.sequence, dict(attributes.values))
-    return msgspec.msgpack.encode(stored, order="deterministic")
+    return msgspec.json.encode(stored, order="deterministic")
 
 
-_decode_attributes: Final = msgspec.msgpack.Decoder(_StoredAttributes).decode
+_decode_attributes: Final = msgspec.json.Decoder(_StoredAttributes).decode
 _NO_ATTRIBUTES: Final = UserAttributes(-1, {})
 
 
