@@ -256,6 +256,8 @@ class Oracle:
 
     def __init__(self, campaigns: Sequence[OracleCampaign]) -> None:
         self.campaigns: dict[str, OracleCampaign] = {}
+        self.attributes: dict[str, str] = {}
+        self.user_attribute_types: dict[str, str] = {}
         self.started: dict[tuple[str, int], dict[str, OracleTransaction]] = {}
         self.transactions: dict[str, OracleTransaction] = {}
         self.user_attributes: dict[str, OracleUserAttributes] = {}
@@ -267,6 +269,8 @@ class Oracle:
     def put(self, campaign: OracleCampaign) -> None:
         """Add or replace a campaign. A version that was not there before counts what comes from here on."""
         self.campaigns[campaign.name] = campaign
+        self.attributes |= campaign.attributes
+        self.user_attribute_types |= campaign.user_attributes
         for version in campaign.versions:
             self.started.setdefault((campaign.name, version.number), dict(self.transactions))
 
@@ -279,11 +283,7 @@ class Oracle:
         """Apply one event and return why it was quarantined, or None. `quarantined` numbers events from 0."""
         number, self.events = self.events, self.events + 1
         try:
-            event = read_event(
-                payload,
-                {name: kind for c in self.campaigns.values() for name, kind in c.attributes.items()},
-                {name: kind for c in self.campaigns.values() for name, kind in c.user_attributes.items()},
-            )
+            event = read_event(payload, self.attributes, self.user_attribute_types)
             if isinstance(event, OracleTransaction):
                 self.merge(event)
             else:
@@ -340,9 +340,10 @@ class Oracle:
             figures[key] = sum(n > 0 for n in counter.values()) if distinct else counter[None]
         return {key: figure for key, figure in figures.items() if figure != 0}
 
-    def status(self, user_id: str, campaign: OracleCampaign, at: datetime) -> dict[str, object]:
-        """Return the counting and the effective standing of a user: what `standing` says of their periods."""
-        figures = self.figures()
+    def status(
+        self, user_id: str, campaign: OracleCampaign, at: datetime, figures: Mapping[FigureKey, int]
+    ) -> dict[str, dict[str, object] | None]:
+        """Return the counting and the effective standing of a user, from all figures."""
         today = campaign.local_day(at)
         this = campaign.period_of(today)
         earned_in = campaign.period_before(today) if campaign.effective == "next" else this
@@ -386,14 +387,16 @@ def contributions(
     purchased = [at for status, at, _ in history if status == "COMPLETED"]
     if not purchased:
         return []
+    vectors = [
+        measured(campaign, version, transaction.attributes, history[:k]) for k in range(len(history) + 1)
+    ]
     added: list[tuple[str, str, Scalar, int]] = []
     for k in range(1, len(history) + 1):
         at = history[k - 1][1] if version.post_to == "refund" else purchased[0]
         period = campaign.period_of(campaign.local_day(at))
         if campaign.counts(version, period):
-            for sign, steps in ((1, history[:k]), (-1, history[: k - 1])):
-                for measure, value, amount in measured(campaign, version, transaction.attributes, steps):
-                    added.append((period, measure, value, sign * amount))
+            for sign, vector in ((1, vectors[k]), (-1, vectors[k - 1])):
+                added += [(period, measure, value, sign * amount) for measure, value, amount in vector]
     return added
 
 

@@ -192,7 +192,7 @@ def test_status_worked_out_by_hand() -> None:
     oracle.apply_all(transaction(BOUGHT, name=name).event() for name in "ab")
     oracle.apply(user_attribute_event("u", 1, {"premium": True}))
     oracle.apply(user_attribute_event("u", 0, {"premium": False}))
-    july = oracle.status("u", made, datetime(2011, 6, 30, 15, tzinfo=UTC))
+    july = oracle.status("u", made, datetime(2011, 6, 30, 15, tzinfo=UTC), oracle.figures())
     assert july == {
         "counting": {
             "period": "2011-07",
@@ -209,7 +209,8 @@ def test_status_worked_out_by_hand() -> None:
             "steps": {"one": True, "rich": True, "mall": True},
         },
     }
-    assert oracle.status("u", made, datetime(2011, 6, 1, tzinfo=UTC))["effective"] is None
+    june = oracle.status("u", made, datetime(2011, 6, 1, tzinfo=UTC), oracle.figures())
+    assert june["effective"] is None
 
 
 @pytest.mark.parametrize("name", POISON)

@@ -1,0 +1,64 @@
+"""Runs the real parts together, and reads their state in the oracle's words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import count
+
+from campaign_pairs import Pair
+from oracle import FigureKey
+from rung.campaign.calendar import Period
+from rung.campaign.catalog import Catalog
+from rung.campaign.model import MeasureKind
+from rung.campaign.spec import load
+from rung.log.embedded import EmbeddedLog
+from rung.speed.worker import Worker, WorkerSettings
+from rung.store.port import Store
+from rung.store.records import figures
+
+
+def ticking() -> Callable[[], int]:
+    """Return a clock that moves on by one microsecond at each look."""
+    return count(1_600_000_000_000_000).__next__
+
+
+def put_campaigns(store: Store, pairs: Iterable[Pair]) -> None:
+    """Apply campaigns to a store, as `rung campaign apply` does."""
+    for pair in pairs:
+        revision, record = store.catalog()
+        applied = store.applied()
+        starts = {partition: state.offset for partition, state in applied.items()}
+        catalog = Catalog.decode(record).apply(load(pair.spec, "spec"), starts)
+        store.put_catalog(revision, catalog.encode(), applied)
+
+
+def work_to_the_end(log: EmbeddedLog, store: Store, batch_events_max: int = 50_000) -> None:
+    """Apply all that is in a log."""
+    worker = Worker(log.consumer(), store, WorkerSettings(batch_events_max=batch_events_max), ticking())
+    try:
+        while worker.step(0.0):
+            pass
+        assert worker.lag() == 0
+    finally:
+        worker.close()
+
+
+def stored_figures(store: Store) -> dict[FigureKey, int]:
+    """Return every figure that is not zero of every user, as `Oracle.figures` does."""
+    catalog = Catalog.decode(store.catalog()[1])
+    names = {
+        counted.series[measure.name]: (counted.campaign, counted.version.number, measure)
+        for counted in catalog.versions
+        for measure in counted.version.measures
+    }
+    found: dict[FigureKey, int] = {}
+    for user_id, record in store.every_user():
+        for series, ordinal, _token, value in figures(record):
+            campaign, version, measure = names[series]
+            period = str(Period(campaign.calendar.kind, ordinal))
+            key = (campaign.name, version, user_id.decode(), measure.name, period)
+            if measure.kind is MeasureKind.DISTINCT:
+                found[key] = found.get(key, 0) + (value > 0)
+            else:
+                found[key] = value
+    return {key: figure for key, figure in found.items() if figure != 0}
