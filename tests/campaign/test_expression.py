@@ -229,6 +229,12 @@ def test_canonical_text(text: str, canonical: str) -> None:
             "/*",
             "a comment belongs in the YAML, after #",
         ),
+        (
+            "gift {# why #}",
+            "comments are not available in an expression",
+            "{#",
+            "a comment belongs in the YAML, after #",
+        ),
         ("service = 'a\tb'", "a string cannot hold a control character", "\t", None),
         ("amount = N'a'", "N'a' is unexpected: a name, a value or ( is due", "N'a'", None),
     ],
@@ -243,7 +249,7 @@ def test_refusal(text: str, message: str, wrong: str, suggestion: str | None) ->
         assert error.suggestion == suggestion
 
 
-@given(st.text(alphabet="agiftmounle.'()=<>!+-*/,05 \n\"&|_%;日", max_size=40))
+@given(st.text(alphabet="agiftmounle.'()=<>!+-*/,05 \n\"&|_%;{#}$日", max_size=40))
 def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
     """No text gives anything but an expression or an error within the text."""
     match read(text, None):

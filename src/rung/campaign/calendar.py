@@ -181,7 +181,7 @@ class Calendar:
             raise ValueError(f"instant {at} is not within {TIME_MIN} and {TIME_MAX - 1}")
         starts, offsets = _offsets(self.zone)
         local = at + offsets[bisect_right(starts, at) - 1]
-        return Period.of_day(self.kind, local // MICROSECONDS_PER_DAY)
+        return _period_of_day(self.kind, local // MICROSECONDS_PER_DAY)
 
     def starts_at(self, period: Period) -> int:
         """Return the first microsecond of a period.
@@ -235,6 +235,12 @@ def load_zone(zone: str) -> ZoneInfo:
     """Return a zone as the pinned zone data has it; the machine's own data is never read."""
     with resources.files("tzdata").joinpath("zoneinfo", *zone.split("/")).open("rb") as data:
         return ZoneInfo.from_file(data, key=zone)
+
+
+@lru_cache(maxsize=4096)
+def _period_of_day(kind: PeriodKind, day: int) -> Period:
+    # A status asks for the same few days again and again.
+    return Period.of_day(kind, day)
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,6 @@ here first.
 
 from __future__ import annotations
 
-from sqlglot.errors import TokenError
 from sqlglot.tokens import Tokenizer
 
 from rung.campaign.expression.grammar import check
@@ -28,10 +27,7 @@ def split(text: str) -> Words:
             f"an expression has at most {LENGTH_MAX} characters, this one has {len(text)}", LENGTH_MAX, 1
         )
     _refuse_quotes_and_comments(text)
-    try:
-        tokens = Tokenizer().tokenize(text)
-    except TokenError as error:  # Quotes are balanced, so this is a form that the grammar lacks.
-        raise ExpressionError("this is not an SQL expression", 0, len(text)) from error
+    tokens = Tokenizer().tokenize(text)
     if not tokens:
         raise ExpressionError("the expression is empty", 0, 0)
     return check(text, tokens)
@@ -56,14 +52,14 @@ def _refuse_quotes_and_comments(text: str) -> None:
                 max(1, closing - index + 1),
                 f"write '{inner}' for a string" if inner else None,
             )
-        elif text.startswith(("--", "/*"), index):
+        elif text.startswith(("--", "/*", "{#"), index):
             raise ExpressionError(
                 "comments are not available in an expression",
                 index,
                 2,
-                "a comment belongs in the YAML, after #"
-                if text[index] == "/"
-                else "for two minus signs: a - -b",
+                "for two minus signs: a - -b"
+                if text[index] == "-"
+                else "a comment belongs in the YAML, after #",
             )
         index += 1
 
