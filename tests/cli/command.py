@@ -88,7 +88,10 @@ def running_worker(home: Path) -> Generator[subprocess.Popen[str]]:
 
 
 def program(
-    *arguments: str | Path, stdin: str = "", environment: Mapping[str, str] | None = None, folder: Path | None = None
+    *arguments: str | Path,
+    stdin: str = "",
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Ran:
     """Run a command as a program of its own."""
     ended = subprocess.run(

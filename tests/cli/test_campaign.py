@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli.command import EXAMPLES, SPEC, Rung, purchase, write_lines
 
+from cli.command import EXAMPLES, SPEC, Rung, purchase, write_lines
 from rung.cli.errors import ExitCode
 
 BAD = SPEC.replace("timezone: UTC", "timezone: Mars/Base").replace("{sum: amount}", "{sum: amont}")
@@ -53,7 +53,9 @@ def test_check_as_json(rung: Rung, tmp_path: Path) -> None:
 def test_check_finds_campaigns_that_clash(rung: Rung, spec: Path, tmp_path: Path) -> None:
     """Files that are fine by themselves are checked against each other, too."""
     other = tmp_path / "other.yaml"
-    body = SPEC.replace("campaign: small", "campaign: other").replace("versions:", "attributes: {shop: X}\nversions:")
+    body = SPEC.replace("campaign: small", "campaign: other").replace(
+        "versions:", "attributes: {shop: X}\nversions:"
+    )
     spec.write_text(SPEC.replace("versions:", "attributes: {shop: string}\nversions:"), encoding="utf-8")
     other.write_text(body.replace("X", "integer"), encoding="utf-8")
     ran = rung.bare("campaign", "check", spec, other)

@@ -7,8 +7,8 @@ import lzma
 from pathlib import Path
 
 import pytest
-from cli.command import Rung, program, purchase, running_worker, write_lines
 
+from cli.command import Rung, program, purchase, running_worker, write_lines
 from rung.cli.errors import ExitCode
 
 LINES = tuple(purchase(f"t{number}", user=f"u{number % 7}") for number in range(50))
@@ -27,7 +27,9 @@ def test_wait_without_a_worker(small: Rung, tmp_path: Path) -> None:
     assert "Appended 50 events" in ran.err
     assert "lag 0" in ran.err
     assert "All applied; 0 events of them in quarantine" in ran.err
-    assert small.fine("status", "u1", "--at", "2021-08-04", "--json").json["campaigns"][0]["counting"]["measures"] == {
+    assert small.fine("status", "u1", "--at", "2021-08-04", "--json").json["campaigns"][0]["counting"][
+        "measures"
+    ] == {
         "payments": 7,
         "total": 7_000,
     }
@@ -57,7 +59,9 @@ def test_compressed_files_and_several(small: Rung, tmp_path: Path) -> None:
     text = "\n".join(LINES[10:20]).encode()
     (tmp_path / "b.ndjson.gz").write_bytes(gzip.compress(text))
     (tmp_path / "c.ndjson.xz").write_bytes(lzma.compress(text))
-    ran = small.fine("ingest", "--wait", "--json", plain, tmp_path / "b.ndjson.gz", tmp_path / "c.ndjson.xz").json
+    ran = small.fine(
+        "ingest", "--wait", "--json", plain, tmp_path / "b.ndjson.gz", tmp_path / "c.ndjson.xz"
+    ).json
     assert (ran["events"], ran["quarantined"]) == (30, 0)
 
 

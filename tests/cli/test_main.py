@@ -8,13 +8,24 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from cli.command import PROJECT, Rung, program
 from typer import Typer
 
+from cli.command import PROJECT, Rung, program
 from rung.cli.errors import ExitCode
 from rung.cli.main import COMMANDS, run
 
-HEAVY = ("duckdb", "lmdb", "msgspec", "numpy", "pyarrow", "rich", "rung.campaign", "sqlglot", "starlette", "yaml")
+HEAVY = (
+    "duckdb",
+    "lmdb",
+    "msgspec",
+    "numpy",
+    "pyarrow",
+    "rich",
+    "rung.campaign",
+    "sqlglot",
+    "starlette",
+    "yaml",
+)
 
 USAGE = (
     (("stauts",), "No such command 'stauts'. Did you mean 'status'?; see rung --help"),
@@ -31,8 +42,7 @@ USAGE = (
     ),
     (
         ("quarantine", "list", "--limit", "many"),
-        "Invalid value for '--limit': Input should be a valid integer, unable to parse string as an integer;"
-        " see rung quarantine list --help",
+        "Invalid value for '--limit': Input should be a valid integer, unable to parse string as an integer; see rung quarantine list --help",
     ),
 )
 
@@ -168,7 +178,9 @@ def test_an_unexpected_error_is_not_hidden(monkeypatch: pytest.MonkeyPatch, rung
 def test_a_reader_that_goes_away() -> None:
     """`rung generate | head` ends without an error."""
     command = f"{sys.executable} -c 'from rung.cli.main import main; main()' generate --transactions 50000 | head -n 1"
-    ended = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count("\n") == 1
 

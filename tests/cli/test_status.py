@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli.command import Rung, purchase, write_lines
 
+from cli.command import Rung, purchase, write_lines
 from rung.cli.errors import ExitCode
 
 
@@ -66,7 +66,9 @@ def test_at(bought: Rung, at: str, period: str) -> None:
     assert campaign["counting"]["period"] == period
 
 
-@pytest.mark.parametrize("at", ["yesterday", "2021-02-30", "2021-08-31T10:00:00", "1960-01-01", "2200-01-01", ""])
+@pytest.mark.parametrize(
+    "at", ["yesterday", "2021-02-30", "2021-08-31T10:00:00", "1960-01-01", "2200-01-01", ""]
+)
 def test_wrong_at(bought: Rung, at: str) -> None:
     """Any other text is refused with an example; exit code 2."""
     ran = bought("status", "ann", "--at", at)

@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from cli.command import Rung, purchase, running_worker, start, write_lines
 
+from cli.command import Rung, purchase, running_worker, start, write_lines
 from rung import bootstrap
 from rung.cli.errors import ExitCode
 
@@ -33,7 +33,9 @@ def test_quarantine_is_told(small: Rung, tmp_path: Path) -> None:
     assert f"Quarantined 1 event: rung --home {small.home} quarantine list" in ran.err
 
 
-@pytest.mark.parametrize("command", [("worker",), ("replay", "--yes"), ("serve", "--port", "0")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("worker",), ("replay", "--yes"), ("serve", "--port", "0")], ids=" ".join
+)
 def test_one_worker_per_home(small: Rung, command: tuple[str, ...]) -> None:
     """A second worker is refused with the process id of the first; exit code 4."""
     with running_worker(small.home) as worker:

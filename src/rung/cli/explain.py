@@ -52,7 +52,7 @@ def explain(
         catalog = Catalog.decode(store.catalog()[1])
         counted, wanted = _chosen(catalog, campaign, period, version)
         standing = store.standing(key, partition)
-        events = _events_of(log.consumer(), user, partition, standing.applied.offset)
+        events = events_of(log.consumer(), user, partition, standing.applied.offset)
         stored = store.transactions(transaction_ids(events, catalog))
     found = explain_events(catalog, counted, wanted, user, events, standing.figures, stored)
     if as_json:
@@ -89,7 +89,7 @@ def _chosen(
     raise CommandError(f"campaign {name} has no version {number}; see `rung campaign show {name}`")
 
 
-def _events_of(consumer: Consumer, user: str, partition: int, last_offset: int) -> UserEvents:
+def events_of(consumer: Consumer, user: str, partition: int, last_offset: int) -> UserEvents:
     """Read the user's events from the start of the partition up to the last one applied."""
     import msgspec
 
