@@ -71,7 +71,8 @@ def _explain(error: lmdb.Error, folder: Path) -> str:
             return f"it is damaged ({error}); restore it from a copy"
         case lmdb.PanicError():
             return f"a write has failed before ({error}); mend the disk and start this process again"
-        case _ if error.code in (errno.EIO, errno.ENOSPC, errno.EFBIG):
+        # Errors that LMDB returns have a code, those that its binding finds have none.
+        case _ if getattr(error, "code", 0) in (errno.EIO, errno.ENOSPC, errno.EFBIG):
             # LMDB reports a write that was cut short as an input/output error, also on a full disk.
             free = shutil.disk_usage(folder).free
             return f"{error}; nothing of it was kept. Is the disk full? It has {free:,} bytes free"

@@ -75,7 +75,7 @@ def events(
             if chunk:
                 yield chunk
                 count += len(chunk)
-            if on_progress is not None:
+            if on_progress is not None and (chunk or chunk is None):
                 on_progress(Progress(count, file.bytes_read, file.bytes_total))
             if chunk is None:
                 return
@@ -173,20 +173,24 @@ def _chunks(path: Path | None, file: _Source) -> Iterator[list[bytes]]:
     buffered = io.BufferedReader(file, 1 << 16)
     match kind:
         case _Kind.GZIP:
-            return _lines(_pieces(gzip.GzipFile(fileobj=buffered)))
+            with gzip.GzipFile(fileobj=buffered) as unpacked:
+                yield from _lines(_pieces(unpacked))
         case _Kind.XZ:
-            return _lines(_pieces(lzma.LZMAFile(buffered)))
+            with lzma.LZMAFile(buffered) as unpacked:
+                yield from _lines(_pieces(unpacked))
         case _Kind.ZSTANDARD:
-            return _lines(_zstandard_pieces(buffered))
+            yield from _lines(_zstandard_pieces(buffered))
         case _Kind.PARQUET:
             if path is None or file.bytes_total is None:
                 raise _WrongContent(
                     "Parquet needs a file that can be read from its end; save it to one first"
                 )
-            return _counted(parquet_events(path), file, file.bytes_total)
+            for chunk, share in parquet_events(path):
+                file.bytes_read = int(file.bytes_total * share)
+                yield chunk
         case _Kind.NDJSON:
             # One read, not a full chunk: the events of a slow pipe are passed on as they come.
-            return _lines(iter(lambda: buffered.read1(CHUNK_BYTES), b""))
+            yield from _lines(iter(lambda: buffered.read1(CHUNK_BYTES), b""))
 
 
 class _Readable(Protocol):
@@ -250,11 +254,3 @@ def _without_mark(text: bytes) -> bytes:
 def _events_in(text: bytes) -> list[bytes]:
     lines = (line.removesuffix(b"\r") for line in text.split(b"\n"))
     return [line for line in lines if line and not line.isspace()]
-
-
-def _counted(
-    parts: Iterator[tuple[list[bytes], float]], file: _Source, bytes_total: int
-) -> Iterator[list[bytes]]:
-    for chunk, share in parts:
-        file.bytes_read = int(bytes_total * share)
-        yield chunk
