@@ -17,7 +17,7 @@ from rung.settings import (
     template,
 )
 
-WRONG = (
+WRONG: tuple[tuple[str, dict[str, str], str], ...] = (
     ("[api]\nprot = 1", {}, "{file}: api.prot: unknown setting; did you mean api.port?"),
     ("[aip]\nport = 1", {}, "{file}: [aip]: unknown section; did you mean [api]?"),
     ("[zzz]", {}, "{file}: [zzz]: unknown section (known: log, store, worker, api)"),
@@ -35,7 +35,9 @@ WRONG = (
 )
 
 
-@pytest.mark.parametrize(("text", "variables", "message"), WRONG, ids=[row[2].split(": ", 1)[-1] for row in WRONG])
+@pytest.mark.parametrize(
+    ("text", "variables", "message"), WRONG, ids=[row[2].split(": ", 1)[-1] for row in WRONG]
+)
 def test_wrong_settings(tmp_path: Path, text: str, variables: dict[str, str], message: str) -> None:
     """A wrong setting is refused with its place, what was expected and what was probably meant."""
     file = tmp_path / "rung.toml"
@@ -71,7 +73,9 @@ def test_defaults(tmp_path: Path) -> None:
 def test_variables_override_the_file(tmp_path: Path) -> None:
     """A variable wins over the file, and the file over the default."""
     (tmp_path / "rung.toml").write_text('[api]\nport = 1\nhost = "::1"\n', encoding="utf-8")
-    found = load(tmp_path, {"RUNG_API_PORT": "2", "RUNG_LOG_PARTITIONS": "8", "RUNG_WORKER_IDLE_WAIT_SECONDS": "0.5"})
+    found = load(
+        tmp_path, {"RUNG_API_PORT": "2", "RUNG_LOG_PARTITIONS": "8", "RUNG_WORKER_IDLE_WAIT_SECONDS": "0.5"}
+    )
     assert found.api == ApiSection(host="::1", port=2)
     assert found.log == LogSection(partitions=8)
     assert found.worker.idle_wait_seconds == 0.5
@@ -83,5 +87,8 @@ def test_the_template_changes_nothing(tmp_path: Path) -> None:
     assert tomllib.loads(text) == {"log": {}, "store": {}, "worker": {}, "api": {}}
     (tmp_path / "rung.toml").write_text(text, encoding="utf-8")
     assert load(tmp_path, {}) == Settings()
-    shown = "\n".join(line.removeprefix("# ") if " = " in line else "" if line.startswith("#") else line for line in text.splitlines()[2:])
+    shown = "\n".join(
+        line.removeprefix("# ") if " = " in line else "" if line.startswith("#") else line
+        for line in text.splitlines()[2:]
+    )
     assert tomllib.loads(shown) == as_mapping(Settings())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from rung.cli.errors import ExitCode
 from rung.cli.explain import events_of
 from rung.plan.run import Contributions
 from rung.speed.figures import add_figures
-from rung.status.explain import Verdict, explain, transaction_ids
+from rung.status.explain import explain, transaction_ids
+from rung.status.explanation import Verdict
 from rung.store.port import Change, Counters
 from rung.traffic import TrafficSettings, generate
 from rung.transaction.routing import partition_of
@@ -58,7 +60,7 @@ EVENTS = (
     purchase("k-zero", amount=0),
 )
 
-AUGUST = {
+AUGUST: Mapping[str, tuple[Verdict, dict[str, int], list[str]]] = {
     "a-counted": (Verdict.COUNTED, {"payments": 1, "total": 1_000}, []),
     "b-below": (Verdict.COUNTED, {"payments": 0, "total": 499}, ["payments"]),
     "c-partly": (Verdict.COUNTED, {"payments": 0, "total": 400}, ["payments"]),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rung.campaign.calendar import Period
     from rung.campaign.catalog import Catalog, CountedVersion
     from rung.log.port import Consumer
-    from rung.status.explain import Explanation, StepView, UserEvents
+    from rung.status.explanation import Explanation, StepView, UserEvents
 
 _READ_EVENTS: Final = 20_000
 _READ_BYTES: Final = 64 * 1024 * 1024
@@ -94,7 +94,7 @@ def events_of(consumer: Consumer, user: str, partition: int, last_offset: int) -
     import msgspec
 
     from rung.log.port import PositionOutOfRange
-    from rung.status.explain import UserEvents
+    from rung.status.explanation import UserEvents
 
     class Owner(msgspec.Struct):
         user_id: str

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Final, TypeAlias
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,90 +21,19 @@ from rung.campaign.catalog import Catalog, CountedVersion
 from rung.campaign.model import MeasureKind
 from rung.plan.run import Plans, histories_table
 from rung.status.evaluate import time_text
+from rung.status.explanation import (
+    ExplainedTransaction,
+    Explanation,
+    RejectedEvent,
+    StepView,
+    UserEvents,
+    Verdict,
+)
 from rung.store.records import decode_transactions, figures
 from rung.transaction.events import TransactionEvents, decode
 from rung.transaction.history import COMPLETED, ENDED, REFUNDED, STATUSES, Integers
 from rung.transaction.merge import Merged, distinct, merge
 from rung.transaction.reasons import Reason, Rejection
-
-
-class Verdict(StrEnum):
-    """Whether a transaction counts in a period, and why not."""
-
-    COUNTED = "counted"
-    BELOW_CONDITION = "below_condition"
-    NOT_COMPLETED = "not_completed"
-    CANCELED = "canceled"
-    FAILED = "failed"
-    EXPIRED = "expired"
-    REFUNDED_IN_FULL = "refunded_in_full"
-    OTHER_PERIOD = "other_period"
-    BEFORE_VERSION = "before_version"
-    CONFLICT = "conflict"
-
-
-class StepView(msgspec.Struct, frozen=True):
-    """One step of a history; `amount` is in minor units."""
-
-    status: str
-    at: str
-    amount: int
-
-
-class ExplainedTransaction(msgspec.Struct, frozen=True):
-    """One transaction of the user.
-
-    `contributions` has every measure; a distinct measure has the net count of this transaction's
-    value. `below_condition` names the measures whose condition it does not meet, if it counts at
-    all in the period. `detail` says more where the reason alone does not.
-    """
-
-    transaction_id: str
-    reason: Verdict
-    contributions: Mapping[str, int]
-    below_condition: tuple[str, ...]
-    detail: str
-    history: tuple[StepView, ...]
-    partition: int
-    offset: int
-
-
-class RejectedEvent(msgspec.Struct, frozen=True):
-    """An event of the user that was not applied."""
-
-    partition: int
-    offset: int
-    reason: str
-    detail: str
-
-
-class Explanation(msgspec.Struct, frozen=True):
-    """The transactions behind a user's figures in one period.
-
-    `measures` are the sums over the transactions, `stored` the figures that the user is shown;
-    `exact` says that they are equal. `partial` versions do not count events before they were applied.
-    """
-
-    user_id: str
-    campaign: str
-    period: str
-    version: int
-    partial: bool
-    exact: bool
-    measures: Mapping[str, int]
-    stored: Mapping[str, int]
-    transactions: tuple[ExplainedTransaction, ...]
-    rejected: tuple[RejectedEvent, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UserEvents:
-    """A user's events in one partition, in the order of their offsets, up to what is applied."""
-
-    partition: int
-    offsets: Sequence[int]
-    payloads: Sequence[bytes]
-
 
 _Figures: TypeAlias = "Counter[tuple[int, int, int]]"
 """(series, period ordinal, token) -> value."""
