@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,7 +178,7 @@ def test_the_readme_names_commands_that_exist() -> None:
     from rung.cli.main import COMMANDS
 
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    examples = re.findall(r"(?:^|\.venv/bin/)rung (?:--home \S+ )?([a-z]+)", readme, re.MULTILINE)
+    examples = re.findall(r"(?:^|\| )rung ([a-z]+)", readme, re.MULTILINE)
     assert set(examples) == COMMANDS.keys() - {"demo"}
 
 
@@ -199,3 +201,35 @@ def test_decisions_are_numbered() -> None:
     for record in records:
         headings = re.findall(r"^## (\w+)$", record.read_text(encoding="utf-8"), re.MULTILINE)
         assert headings == ["Status", "Context", "Decision", "Consequences"], record.name
+
+
+def test_the_tour_is_true(tmp_path: Path) -> None:
+    """Every command of the README's tour works as it stands there, up to the one that serves."""
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    tour = re.findall(r"(?s)```bash\nmake setup.*?\n(rung init.*?)rung serve.*?```", readme)[0]
+    program = tmp_path / "rung"
+    program.write_text(
+        f"#!/bin/sh\nexec {sys.executable} -c 'from rung.cli.main import main; main()' \"$@\"\n"
+    )
+    program.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHONPATH": str(PROJECT / "src"),
+        "RUNG_HOME": str(tmp_path / "home"),
+    }
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", tour],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "regular: not yet: payments >= 3 (2 so far, 1 to go)" in ended.stdout
+    assert "The sum of " in ended.stderr
+    assert "Applied 40,912 events again" in ended.stderr
+    assert re.search(r"in quarantine \(.*not_json \d", ended.stderr)
+    assert "All is well" in ended.stderr
