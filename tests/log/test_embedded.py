@@ -86,11 +86,11 @@ class TestOpening:
         """A log of a later format is refused instead of misread."""
         with opened(folder):
             pass
-        environment = lmdb.open(str(folder), max_dbs=2)
-        with environment.begin(write=True) as transaction:
-            meta = environment.open_db(b"meta", txn=transaction)
+        other = lmdb.open(str(folder), max_dbs=2)
+        with other.begin(write=True) as transaction:
+            meta = other.open_db(b"meta", txn=transaction)
             transaction.put(b"log", b"\x00\x02 and something else", db=meta)
-        environment.close()
+        other.close()
         with (
             pytest.raises(LogError, match="has format 2, this version of Rung reads format 1"),
             opened(folder),
@@ -100,10 +100,10 @@ class TestOpening:
     def test_something_else(self, folder: Path) -> None:
         """A folder with another program's environment is left alone."""
         folder.mkdir(parents=True)
-        environment = lmdb.open(str(folder))
-        with environment.begin(write=True) as transaction:
+        other = lmdb.open(str(folder))
+        with other.begin(write=True) as transaction:
             transaction.put(b"key", b"value")
-        environment.close()
+        other.close()
         with pytest.raises(LogError, match="no log is in it"), opened(folder):
             pass
 
@@ -205,14 +205,18 @@ class TestReading:
         assert list(log.scan(2, 5, 5)) == []
 
     def test_appended_at(self, folder: Path) -> None:
-        """Each event is dated by the clock at its append."""
+        """Each event is dated by the clock at its append, a slice by its first event."""
         times = iter([1_000, 2_000])
         log = EmbeddedLog.open(folder, PARTITIONS, lambda: next(times))
         log.append([event(user_in(1))] * 2)
         log.append([event(user_in(1))])
         found = [log.appended_at(Position(1, offset)) for offset in range(3)]
         slices = [read.appended_at for read in log.scan(1, 1, 3)]
+        seek_all(consumer := log.consumer())
+        (read,) = consumer.poll(10, 1_000, 0)
         log.close()
+        assert len(read.payloads) == 3
+        assert read.appended_at == 1_000
         assert found == [1_000, 1_000, 2_000]
         assert slices == [1_000, 2_000]
 
@@ -246,6 +250,29 @@ class TestReading:
         seek_all(consumer := log.consumer())
         read = {one.partition: list(one.payloads) for one in consumer.poll(20, 5_000, 0)}
         assert read == {0: [small] * 10, 1: [large] * 4}
+
+    def test_large_event_among_small(self, log: EmbeddedLog) -> None:
+        """An event above its partition's share is not passed over as long as others have events."""
+        log.append([event(user_in(1), padding=2_000)] + [event(user_in(0))] * 500)
+        seek_all(consumer := log.consumer())
+        read = [one.partition for _ in range(2) for one in consumer.poll(400, 2_500, 0)]
+        assert 1 in read
+
+
+READ_FOR_EVER = """
+import sys, time
+from pathlib import Path
+from rung.log.embedded import EmbeddedLog
+with EmbeddedLog.open_to_read(Path(sys.argv[1])).snapshot() as snapshot:
+    snapshot.bounds(0)
+    print("reading", flush=True)
+    time.sleep(60)
+"""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process that imports what this one does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 class TestTrim:
@@ -304,6 +331,21 @@ class TestTrim:
             assert log.size_bytes() < 100_000
         assert sizes[-1] < 2 * sizes[1]
 
+    def test_dead_reader(self, log: EmbeddedLog, folder: Path) -> None:
+        """A reader that was killed in the middle of a read does not keep trimmed room for ever."""
+        log.append([event(user_in(1))])
+        process = subprocess.Popen(
+            [sys.executable, "-c", READ_FOR_EVER, str(folder)], stdout=subprocess.PIPE, env=environment()
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"reading\n"
+        process.kill()
+        process.communicate()
+        for _ in range(20):
+            log.append([event(user_in(1), padding=1_000)] * 1_000)
+            log.trim(1, log.ends()[1])
+        assert (folder / "data.mdb").stat().st_size < 6_000_000
+
 
 class TestFaults:
     @pytest.mark.parametrize("place", ["first", "middle", "last"])
@@ -332,11 +374,11 @@ class TestFaults:
         with opened(folder) as log:
             for number in range(3):
                 log.append([event(user_in(1), number)] * 2)
-        environment = lmdb.open(str(folder), max_dbs=2)
-        with environment.begin(write=True) as transaction:
-            blocks = environment.open_db(b"blocks", txn=transaction)
+        other = lmdb.open(str(folder), max_dbs=2)
+        with other.begin(write=True) as transaction:
+            blocks = other.open_db(b"blocks", txn=transaction)
             assert transaction.delete(b"\x00\x01" + (2).to_bytes(8), db=blocks)
-        environment.close()
+        other.close()
         with opened(folder) as log:
             with pytest.raises(LogError, match="damaged log: partition 1 has no block with offset 2"):
                 list(log.scan(1, 0, 6))
@@ -396,9 +438,8 @@ class TestFaults:
 
 def start(folder: Path, name: str, batches: int) -> subprocess.Popen[bytes]:
     """Start a process that appends; it does once its first line comes."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, appender.__file__, str(folder), name, str(batches)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment())
 
 
 def indices_of_batches(log: EmbeddedLog) -> Mapping[str, list[int]]:

@@ -146,6 +146,19 @@ class TestKinds:
             read(write(tmp_path / f"events{suffix}", b'{"user_id":"1"}\n'))
 
 
+def test_head_is_read_again(tmp_path: Path) -> None:
+    """The bytes that tell a file's kind are read once more, in steps of any size, and counted once."""
+    with files._Source(write(tmp_path / "events.ndjson", b"0123456789")) as source:
+        assert source.head == b"012345"
+        assert [source.read(4), source.read(4), source.read(4), source.read(4)] == [
+            b"0123",
+            b"45",
+            b"6789",
+            b"",
+        ]
+        assert source.bytes_read == 10
+
+
 class TestFaults:
     def test_missing(self, tmp_path: Path) -> None:
         """A missing file is named."""

@@ -227,8 +227,8 @@ class EmbeddedLog:
             yield transaction
 
     def _forget_dead_readers(self) -> None:
-        """Free what a reader holds that was killed in the middle of a read: old pages, for ever."""
-        with translated(self._folder, "open"):
+        """Free the pages that a reader holds for ever which was killed in the middle of a read."""
+        with translated(self._folder, "check the readers of"):
             self._environment.reader_check()
 
 

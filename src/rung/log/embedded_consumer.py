@@ -41,7 +41,6 @@ class EmbeddedConsumer:
         with self._log.snapshot() as snapshot:
             _check(partition, offset, snapshot.bounds(partition))
         self._next[partition] = offset
-        self._open_blocks.pop(partition, None)
 
     def poll(self, events_max: int, bytes_max: int, wait_seconds: float) -> Sequence[Slice]:
         """Return what has been appended since, evenly from all sought partitions, one slice of each.
@@ -82,15 +81,13 @@ class EmbeddedConsumer:
             return []
         wanted = shares(available, events_max)
         takings = [_Taking(partition, self._next[partition], wanted[partition]) for partition in available]
-        bytes_left = bytes_max
-        # First everybody's own share of the bytes, then what others left of theirs.
+        # The first one's next event is read whatever its size. Whoever is passed over comes first in
+        # the end, so a large event waits a few polls at most, however much the others have.
+        bytes_left = bytes_max - self._read(snapshot, takings[0], 1, sys.maxsize)
+        # Then everybody's own share of the bytes, and then what others left of theirs.
         for share in (bytes_max // len(takings), bytes_max):
             for taking in takings:
-                bytes_left -= self._read(snapshot, taking, min(share, bytes_left))
-        if not any(taking.payloads for taking in takings):
-            # The next event of each is larger than the bound: one has to go through all the same.
-            takings[0].wanted = 1
-            self._read(snapshot, takings[0], sys.maxsize)
+                bytes_left -= self._read(snapshot, taking, taking.wanted, min(share, bytes_left))
         slices = [
             Slice(taking.partition, taking.first_offset, taking.payloads, taking.appended_at)
             for taking in takings
@@ -102,16 +99,17 @@ class EmbeddedConsumer:
             self._next[read.partition] = read.first_offset + len(read.payloads)
         return slices
 
-    def _read(self, snapshot: Snapshot, taking: _Taking, bytes_max: int) -> int:
-        """Take what is wanted within a bound, and return its bytes."""
+    def _read(self, snapshot: Snapshot, taking: _Taking, events_max: int, bytes_max: int) -> int:
+        """Take what is wanted within both bounds, and return its bytes."""
         bytes_taken = 0
-        while taking.wanted:
+        wanted_after = taking.wanted - events_max
+        while taking.wanted > wanted_after:
             offset = taking.first_offset + len(taking.payloads)
             block = self._open_blocks.pop(taking.partition, None)
             if block is None or not block.first_offset <= offset < block.next_offset:
                 block = snapshot.block(taking.partition, offset)
             low = offset - block.first_offset
-            high = block.cut(low, taking.wanted, bytes_max - bytes_taken)
+            high = block.cut(low, taking.wanted - wanted_after, bytes_max - bytes_taken)
             if high < len(block.payloads):
                 self._open_blocks[taking.partition] = block
             if high == low:

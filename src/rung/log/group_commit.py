@@ -133,7 +133,7 @@ class GroupCommit:
                 [payload for request in requests for payload in request.payloads]
             )
         except Exception as error:
-            # Every caller is told, each by an error of its own cause; the next group is tried anew.
+            # Every caller of this commit is told; the next one is tried anew.
             for request in requests:
                 request.positions.set_exception(error)
             return

@@ -58,7 +58,7 @@ class Layout:
 
     def bounds(self, transaction: lmdb.Transaction[memoryview], partition: int) -> tuple[int, int]:
         """Return the offset of a partition's oldest event, and the one that its next event will get."""
-        record = transaction.get(_bounds_key(partition), db=self._meta) if partition >= 0 else None
+        record = transaction.get(_bounds_key(partition), db=self._meta)
         if record is None:
             raise LogError(
                 f"there is no partition {partition}: the log has partitions 0 to {self.partitions - 1}"
