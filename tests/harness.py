@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import count
 
 from campaign_pairs import Pair
@@ -22,13 +23,17 @@ def ticking() -> Callable[[], int]:
     return count(1_600_000_000_000_000).__next__
 
 
+decode_catalog = lru_cache(Catalog.decode)
+"""Reading a catalog takes longer than a small batch; tests look at the same ones again and again."""
+
+
 def put_campaigns(store: Store, pairs: Iterable[Pair]) -> None:
     """Apply campaigns to a store, as `rung campaign apply` does."""
     for pair in pairs:
         revision, record = store.catalog()
         applied = store.applied()
         starts = {partition: state.offset for partition, state in applied.items()}
-        catalog = Catalog.decode(record).apply(load(pair.spec, "spec"), starts)
+        catalog = decode_catalog(record).apply(load(pair.spec, "spec"), starts)
         store.put_catalog(revision, catalog.encode(), applied)
 
 
@@ -45,7 +50,7 @@ def work_to_the_end(log: EmbeddedLog, store: Store, batch_events_max: int = 50_0
 
 def stored_figures(store: Store) -> dict[FigureKey, int]:
     """Return every figure that is not zero of every user, as `Oracle.figures` does."""
-    catalog = Catalog.decode(store.catalog()[1])
+    catalog = decode_catalog(store.catalog()[1])
     names = {
         counted.series[measure.name]: (counted.campaign, counted.version.number, measure)
         for counted in catalog.versions
