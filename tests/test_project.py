@@ -231,5 +231,5 @@ def test_the_tour_is_true(tmp_path: Path) -> None:
     assert "regular: not yet: payments >= 3 (2 so far, 1 to go)" in ended.stdout
     assert "The sum of " in ended.stderr
     assert "Applied 40,912 events again" in ended.stderr
-    assert re.search(r"in quarantine \(.*not_json \d", ended.stderr)
+    assert re.search(r"in quarantine \(.*history_conflict \d", ended.stderr)
     assert "All is well" in ended.stderr

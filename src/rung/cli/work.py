@@ -115,7 +115,7 @@ def apply_events(
 
 def _text(work: Work) -> str:
     done = work.events + work.quarantined
-    return f"{done:,} events applied  {work.events_per_second:,} events/s  lag {work.lag:,}"
+    return f"{done:,} events  {work.events_per_second:,} events/s  lag {work.lag:,}"
 
 
 def _quarantined(counters: Counters) -> int:
