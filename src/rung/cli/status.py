@@ -11,7 +11,7 @@ from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from rung.status.view import CampaignStatus, Condition, EffectiveStatus, StepStatus, UserStatus
+    from rung.status.view import CampaignStatus, Condition, StepStatus, UserStatus
 
 
 def status(
@@ -100,19 +100,15 @@ def print_overview(users: Sequence[UserStatus]) -> None:
                 (
                     user.user_id if index == 0 else "",
                     campaign.campaign,
-                    _in_force(effective),
+                    "none" if effective is None else f"{effective.rate_percent}%",
                     "none" if counting is None else counting.period,
                     "" if counting is None else _figures(counting.measures),
                     "" if counting is None else f"{counting.rate_percent}%",
-                    _step_text(unmet[0]) if unmet else "",
+                    f"+{unmet[0].add_percent}% {_conditions_text(unmet[0])}" if unmet else "",
                 )
             )
-    columns = ("user", "campaign", "rate in force", "counting", "figures", "earned so far", "next step")
+    columns = ("user", "campaign", "rate", "counting", "figures", "earned", "next step")
     print_table(columns, rows)
-
-
-def _in_force(effective: EffectiveStatus | None) -> str:
-    return "none" if effective is None else f"{effective.rate_percent}% (earned in {effective.earned_in})"
 
 
 def _figures(measures: Mapping[str, int]) -> str:
@@ -124,8 +120,12 @@ def _step_text(step: StepStatus) -> str:
 
     mark = "met" if step.met else "not yet"
     on = "" if step.on is UNSET else f" on {step.on}"
-    conditions = "; ".join(_condition_text(condition) for condition in step.conditions)
+    conditions = _conditions_text(step)
     return f"+{step.add_percent}%{on} {step.name}: {mark}{f': {conditions}' if conditions else ''}"
+
+
+def _conditions_text(step: StepStatus) -> str:
+    return "; ".join(_condition_text(condition) for condition in step.conditions)
 
 
 def _condition_text(condition: Condition) -> str:
