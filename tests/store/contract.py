@@ -110,7 +110,9 @@ class StoreContract(ABC):
 
     def test_a_record_is_replaced(self, store: Store) -> None:
         """A later change replaces records, and keeps those that it does not name."""
-        store.commit(change(users=[(b"u", b"old"), (b"v", b"kept")], counters=Counters(3, 1, 1, {"a": 1}, 4, 7)))
+        store.commit(
+            change(users=[(b"u", b"old"), (b"v", b"kept")], counters=Counters(3, 1, 1, {"a": 1}, 4, 7))
+        )
         store.commit(
             change(
                 expected={0: Applied(4, AT)},

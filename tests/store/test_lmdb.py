@@ -10,10 +10,10 @@ from pathlib import Path
 
 import lmdb
 import pytest
-from store.contract import AT, Open, StoreContract, change
 
 from rung.store.lmdb import LmdbStore
 from rung.store.port import Applied, StoreError
+from store.contract import AT, Open, StoreContract, change
 
 
 class TestLmdbStore(StoreContract):
@@ -38,7 +38,9 @@ def test_another_format(tmp_path: Path) -> None:
     with environment.begin(write=True, db=environment.open_db(b"meta")) as writing:
         writing.put(b"format", b"rung-store-9")
     environment.close()
-    with pytest.raises(StoreError, match=r"has the format b'rung-store-9'; this release reads b'rung-store-1'"):
+    with pytest.raises(
+        StoreError, match=r"has the format b'rung-store-9'; this release reads b'rung-store-1'"
+    ):
         LmdbStore(tmp_path)
 
 
@@ -111,7 +113,9 @@ def test_read_beside_the_writer(tmp_path: Path) -> None:
         assert process.stdout is not None
         for offset in range(5):
             before = {0: store.applied().get(0, Applied(-1, None))}
-            store.commit(change(expected=before, applied={0: Applied(offset, None)}, users=[(b"u", b"%d" % offset)]))
+            store.commit(
+                change(expected=before, applied={0: Applied(offset, None)}, users=[(b"u", b"%d" % offset)])
+            )
             process.stdin.write("read\n")
             process.stdin.flush()
             assert process.stdout.readline() == f"{str(offset).encode()!r}\n"

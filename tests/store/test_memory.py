@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from store.contract import Open, StoreContract
 
 from rung.store.memory import MemoryStore
+from store.contract import Open, StoreContract
 
 
 class TestMemoryStore(StoreContract):

@@ -99,7 +99,9 @@ REJECTED: list[tuple[str, bytes, Reason, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("payload", "reason", "detail"), [row[1:] for row in REJECTED], ids=[row[0] for row in REJECTED])
+@pytest.mark.parametrize(
+    ("payload", "reason", "detail"), [row[1:] for row in REJECTED], ids=[row[0] for row in REJECTED]
+)
 def test_bad_event(payload: bytes, reason: Reason, detail: str) -> None:
     """A bad event is rejected with its code and place, and its neighbours are read."""
     batch = read(event(transaction_id="before"), payload, event(transaction_id="after"))
@@ -111,12 +113,17 @@ def test_bad_event(payload: bytes, reason: Reason, detail: str) -> None:
 
 def test_every_reason_of_decoding_has_a_row() -> None:
     """The table covers every reason that a single event can have."""
-    between_events = {Reason.HISTORY_CONFLICT, Reason.USER_CHANGED, Reason.ATTRIBUTES_CHANGED, Reason.SEQUENCE_CONFLICT}
+    between_events = {
+        Reason.HISTORY_CONFLICT,
+        Reason.USER_CHANGED,
+        Reason.ATTRIBUTES_CHANGED,
+        Reason.SEQUENCE_CONFLICT,
+    }
     assert {row[2] for row in REJECTED} == set(Reason) - between_events
 
 
 ACCEPTED: list[tuple[str, bytes]] = [
-    ("unknown fields", event(note="x", more=[{}])),
+    ("unknown fields", event(note="x", more=[dict[str, int]()])),
     ("no attributes", event(attributes=None)),
     ("null attributes", event().replace(b'{"service": "mall", "items": 2, "gift": false}', b"null")),
     ("an absent and a null attribute", event(attributes={"service": None})),
@@ -169,7 +176,12 @@ def test_user_attributes() -> None:
     payload = b'{"user_id":"u","sequence":7,"user_attributes":{"premium":true,"tier":"x","gone":null}}'
     batch = read(event(), payload)
     (found,) = batch.user_attributes
-    assert (found.row, found.user_id, found.sequence, found.values) == (1, "u", 7, {"premium": True, "tier": "x"})
+    assert (found.row, found.user_id, found.sequence, found.values) == (
+        1,
+        "u",
+        7,
+        {"premium": True, "tier": "x"},
+    )
 
 
 def test_an_empty_batch() -> None:

@@ -21,11 +21,20 @@ STATUS = {"C": "CREATED", "A": "AUTHORIZED", "D": "COMPLETED", "R": "REFUNDED", 
 def event(transaction_id: str, steps: str, user_id: str = "u", service: str = "mall") -> bytes:
     """Return an event whose steps are single letters; each step's amount tells its place."""
     history = [
-        {"status": STATUS[letter], "at": f"2021-08-01T00:00:{place:02}Z", "amount": place if letter == "R" else 60 - place}
+        {
+            "status": STATUS[letter],
+            "at": f"2021-08-01T00:00:{place:02}Z",
+            "amount": place if letter == "R" else 60 - place,
+        }
         for place, letter in enumerate(steps)
     ]
     return json.dumps(
-        {"transaction_id": transaction_id, "user_id": user_id, "attributes": {"service": service}, "history": history}
+        {
+            "transaction_id": transaction_id,
+            "user_id": user_id,
+            "attributes": {"service": service},
+            "history": history,
+        }
     ).encode()
 
 
@@ -79,19 +88,27 @@ def test_duplicates_are_counted() -> None:
     """An event that is no longer than what came before it is a duplicate, in its batch or later."""
     assert applied([event("t", "C"), event("t", "CD")]).duplicates == 0
     assert applied([event("t", "CD"), event("t", "C"), event("t", "CD")]).duplicates == 2
-    assert applied([event("t", "CD")], [event("t", "CD"), event("t", "CDR"), event("t", "CD")]).duplicates == 2
+    assert (
+        applied([event("t", "CD")], [event("t", "CD"), event("t", "CDR"), event("t", "CD")]).duplicates == 2
+    )
 
 
 def test_conflicts() -> None:
     """The event that comes later is rejected, with what differs; the earlier one stays and may grow."""
-    assert applied([event("t", "CD"), event("t", "CAD"), event("t", "CDR")]).rejected == [(1, Reason.HISTORY_CONFLICT)]
+    assert applied([event("t", "CD"), event("t", "CAD"), event("t", "CDR")]).rejected == [
+        (1, Reason.HISTORY_CONFLICT)
+    ]
     assert applied([event("t", "CD"), event("t", "CADR")]).rejected == [(1, Reason.HISTORY_CONFLICT)]
     assert applied([event("t", "CD")], [event("t", "CAD")]).rejected == [(0, Reason.HISTORY_CONFLICT)]
     assert applied([event("t", "CAD")], [event("t", "CX")]).rejected == [(0, Reason.HISTORY_CONFLICT)]
     assert applied([event("t", "C"), event("t", "CD", user_id="v")]).rejected == [(1, Reason.USER_CHANGED)]
     assert applied([event("t", "CD")], [event("t", "CD", user_id="v")]).rejected == [(0, Reason.USER_CHANGED)]
-    assert applied([event("t", "CD")], [event("t", "CDR", service="flea")]).rejected == [(0, Reason.ATTRIBUTES_CHANGED)]
-    known = applied([event("t", "CAD"), event("t", "CD"), event("t", "CA"), event("t", "CADR"), event("s", "CD")])
+    assert applied([event("t", "CD")], [event("t", "CDR", service="flea")]).rejected == [
+        (0, Reason.ATTRIBUTES_CHANGED)
+    ]
+    known = applied(
+        [event("t", "CAD"), event("t", "CD"), event("t", "CA"), event("t", "CADR"), event("s", "CD")]
+    )
     assert known.rejected == [(1, Reason.HISTORY_CONFLICT)]
     assert known.lengths() == {"t": 4, "s": 2}
     assert known.duplicates == 1
@@ -100,7 +117,10 @@ def test_conflicts() -> None:
 def test_another_amount_or_time_is_a_conflict() -> None:
     """Steps are equal only in status, time and amount together."""
     one = event("t", "CD")
-    for other in (one.replace(b'"amount": 59', b'"amount": 58'), one.replace(b"00:00:01Z", b"00:00:01.000001Z")):
+    for other in (
+        one.replace(b'"amount": 59', b'"amount": 58'),
+        one.replace(b"00:00:01Z", b"00:00:01.000001Z"),
+    ):
         assert applied([one], [other]).rejected == [(0, Reason.HISTORY_CONFLICT)]
         assert applied([one, other]).rejected == [(1, Reason.HISTORY_CONFLICT)]
 
@@ -120,7 +140,9 @@ def test_any_order_with_duplicates_and_gaps(picks: list[tuple[int, int]], cuts: 
         known.apply(rest[:cut])
         rest = rest[cut:]
     assert known.rejected == []
-    assert known.lengths() == {name: max(len(steps) for other, steps in events if other == name) for name, _ in events}
+    assert known.lengths() == {
+        name: max(len(steps) for other, steps in events if other == name) for name, _ in events
+    }
     assert known.duplicates + len(events_that_grow(events)) == len(events)
 
 
@@ -135,7 +157,17 @@ def events_that_grow(events: Sequence[tuple[str, str]]) -> list[tuple[str, str]]
     return grow
 
 
-@given(st.lists(st.tuples(st.sampled_from(["t", "s"]), st.sampled_from(["C", "CA", "CD", "CDR", "CAD", "CX"]), st.sampled_from("uv")), max_size=14), st.lists(st.integers(1, 5), max_size=6))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["t", "s"]),
+            st.sampled_from(["C", "CA", "CD", "CDR", "CAD", "CX"]),
+            st.sampled_from("uv"),
+        ),
+        max_size=14,
+    ),
+    st.lists(st.integers(1, 5), max_size=6),
+)
 def test_conflicts_do_not_depend_on_batches(picks: list[tuple[str, str, str]], cuts: list[int]) -> None:
     """Batches of any size reject what one event after the other rejects, and keep the same."""
     payloads = [event(name, steps, user) for name, steps, user in picks]

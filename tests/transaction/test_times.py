@@ -54,7 +54,10 @@ def test_time(text: str, at: int | None) -> None:
     usual = "2021-08-01T00:00:00Z"
     ats, bad = parse_times([usual, text, usual])
     assert parse_time(text) == at
-    assert (ats.tolist(), bad.tolist()) == ([1_627_776_000_000_000, at or 0, 1_627_776_000_000_000], [False, at is None, False])
+    assert (ats.tolist(), bad.tolist()) == (
+        [1_627_776_000_000_000, at or 0, 1_627_776_000_000_000],
+        [False, at is None, False],
+    )
 
 
 @given(

@@ -118,7 +118,7 @@ def _measure(measure: Measure, counted: CountedVersion) -> list[str]:
             return [f'CASE WHEN {where} THEN {value} ELSE 0 END AS "value.{series}"']
         case MeasureKind.DISTINCT:
             calendar = counted.campaign.calendar
-            if measure.expression.names == {"day"}:
+            if measure.expression.names == frozenset({"day"}):
                 token = f"CAST({_local_time('completed_at', calendar)} // {MICROSECONDS_PER_DAY} AS UBIGINT)"
                 present = "TRUE"
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Any, Final, Self, cast
 
 import duckdb
 import numpy as np
@@ -91,7 +91,8 @@ class Plans:
         return _concatenated(parts)
 
     def _run(self, plan: Plan) -> Sequence[Contributions]:
-        answer = self._connection.execute(plan.sql).fetchnumpy()
+        found = self._connection.execute(plan.sql)
+        answer = cast("Mapping[str, NDArray[Any]]", found.fetchnumpy())  # pyright: ignore[reportUnknownMemberType]
         return [_measure(answer, series, kind) for series, kind in plan.series]
 
     def close(self) -> None:

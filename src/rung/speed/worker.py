@@ -185,13 +185,12 @@ class Worker:
     ) -> tuple[list[bytes], list[bytes]]:
         """Return the users whose figures change, and their records."""
         users, owners = distinct(events.user_ids.take(pa.array(merged.events)))
-        table = histories_table(
-            events, merged.events, owners, merged.before, compiled.catalog.attributes
-        )
+        table = histories_table(events, merged.events, owners, merged.before, compiled.catalog.attributes)
         contributions = compiled.plans.contributions(table)
         # Most steps before the completion change no figure: their users are not read or written.
         changed, places = np.unique(contributions.owners, return_inverse=True)
-        keys = [users[owner] for owner in changed.tolist()]
+        chosen: list[int] = changed.tolist()
+        keys = [users[owner] for owner in chosen]
         return keys, add_figures(self._store.users(keys), replace(contributions, owners=places))
 
 
@@ -205,7 +204,8 @@ def _transaction_records(
             events.histories.take(merged.events),
         )
     )
-    return list(zip([keys[index] for index in merged.groups.tolist()], records, strict=True))
+    groups: list[int] = merged.groups.tolist()
+    return list(zip([keys[index] for index in groups], records, strict=True))
 
 
 def _applied_after(

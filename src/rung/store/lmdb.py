@@ -16,7 +16,7 @@ all of it or nothing. LMDB writes whole pages, so the keys of a batch are writte
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -73,7 +73,9 @@ _decode_quarantined: Final = msgspec.msgpack.Decoder(_Quarantined).decode
 class LmdbStore:
     """A `Store` in a directory. Open it once per process."""
 
-    def __init__(self, directory: Path, *, read_only: bool = False, map_bytes: int = MAP_BYTES_DEFAULT) -> None:
+    def __init__(
+        self, directory: Path, *, read_only: bool = False, map_bytes: int = MAP_BYTES_DEFAULT
+    ) -> None:
         """Open the store; unless `read_only`, make it where there is none.
 
         Raises:
@@ -112,11 +114,12 @@ class LmdbStore:
             with self._writing() as writing:
                 writing.put(b"format", FORMAT, db=self._meta)
         elif found != FORMAT:
-            message = f"the store in {self._environment.path()} has the format {found!r}; this release reads {FORMAT!r}"
+            place = self._environment.path()
+            message = f"the store in {place} has the format {found!r}; this release reads {FORMAT!r}"
             raise StoreError(message)
 
     @contextmanager
-    def _writing(self) -> Iterator[lmdb.Transaction]:
+    def _writing(self) -> Generator[lmdb.Transaction]:
         """Run a write transaction; a full disk or map, or a failed fsync, is a `StoreError`."""
         try:
             with self._environment.begin(write=True) as writing:
@@ -135,7 +138,7 @@ class LmdbStore:
 
     def _read_applied(self, reading: lmdb.Transaction) -> dict[int, Applied]:
         with reading.cursor(self._applied) as cursor:
-            return {_PARTITION.unpack(key)[0]: _unpack_applied(value) for key, value in cursor}
+            return {_PARTITION.unpack(key)[0]: _unpack_applied(bytes(value)) for key, value in cursor}
 
     def _read_revision(self, reading: lmdb.Transaction) -> int:
         found = reading.get(b"revision", db=self._meta)
@@ -219,7 +222,9 @@ class LmdbStore:
     def put_catalog(self, expected_revision: int, record: bytes, applied: Mapping[int, Applied]) -> None:
         """See `Store.put_catalog`."""
         with self._writing() as writing:
-            guard_catalog(expected_revision, applied, self._read_revision(writing), self._read_applied(writing))
+            guard_catalog(
+                expected_revision, applied, self._read_revision(writing), self._read_applied(writing)
+            )
             self._write_catalog(writing, record)
 
     def _write_catalog(self, writing: lmdb.Transaction, record: bytes) -> None:
@@ -245,7 +250,9 @@ class LmdbStore:
     def release(self, positions: Sequence[tuple[int, int]]) -> int:
         """See `Store.release`."""
         with self._writing() as writing:
-            return sum(writing.delete(_POSITION.pack(*position), db=self._quarantine) for position in positions)
+            return sum(
+                writing.delete(_POSITION.pack(*position), db=self._quarantine) for position in positions
+            )
 
     def reset(self, catalog_record: bytes) -> None:
         """See `Store.reset`."""

@@ -62,7 +62,7 @@ def encode_transactions(transactions: StoredTransactions) -> list[bytes]:
         table["head"]["steps"] = steps
         table["head"]["user"] = transactions.users[chosen]
         table["head"]["attributes"] = transactions.attributes[chosen]
-        cells = histories.starts[chosen][:, None] + np.arange(steps)
+        cells: Integers = histories.starts[chosen][:, None] + np.arange(int(steps))
         table["steps"]["status"][:, :steps] = histories.statuses[cells]
         table["steps"]["at"][:, :steps] = histories.ats[cells]
         table["steps"]["amount"][:, :steps] = histories.amounts[cells]

@@ -14,7 +14,12 @@ from rung.campaign.model import AttributeType
 INTEGER_MAX: Final = 2**53
 """The largest magnitude of an integer attribute: every JSON reader keeps it exact (RFC 8259, 6)."""
 
-_NAMES: Final = {bool: "a boolean", int: "an integer", str: "a string", float: "a decimal number"}
+_NAMES: Final[Mapping[type[object], str]] = {
+    bool: "a boolean",
+    int: "an integer",
+    str: "a string",
+    float: "a decimal number",
+}
 
 
 class BadAttributes(ValueError):
@@ -39,7 +44,9 @@ def read_attributes(text: bytes, declared: Mapping[str, AttributeType], place: s
         BadAttributes: not an object, or a declared attribute has a value of another type.
     """
     found = read_object(text, place)
-    values = {name: declared_value(found.get(name), kind, f"{place}.{name}") for name, kind in declared.items()}
+    values = {
+        name: declared_value(found.get(name), kind, f"{place}.{name}") for name, kind in declared.items()
+    }
     return Attributes(values, xxhash.xxh3_64_intdigest(msgspec.json.encode(found, order="deterministic")))
 
 

@@ -17,7 +17,13 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from numpy.typing import NDArray
 
 from rung.campaign.model import AttributeType
-from rung.transaction.attributes import Attributes, BadAttributes, declared_value, read_attributes, read_object
+from rung.transaction.attributes import (
+    Attributes,
+    BadAttributes,
+    declared_value,
+    read_attributes,
+    read_object,
+)
 from rung.transaction.history import AMOUNT_MAX, STATUSES, Histories, Integers, Mask
 from rung.transaction.reasons import Reason, Rejection
 from rung.transaction.times import parse_times
@@ -121,6 +127,8 @@ def decode(
     """
     rejections: list[Rejection] = []
     changes: list[UserAttributesEvent] = []
+    events: list[_Transaction] = []
+    rows: list[int] = []
     try:
         events = [_decode_transaction(payload) for payload in payloads]
         rows = list(range(len(payloads)))
@@ -211,11 +219,15 @@ def _user_attributes(
 
 
 def _columns(
-    events: list[_Transaction], rows: list[int], declared: Mapping[str, AttributeType], rejections: list[Rejection]
+    events: list[_Transaction],
+    rows: list[int],
+    declared: Mapping[str, AttributeType],
+    rejections: list[Rejection],
 ) -> TransactionEvents:
     texts = np.array([xxhash.xxh3_64_intdigest(event.attributes) for event in events], dtype=np.uint64)
     _, first, sets = np.unique(texts, return_index=True, return_inverse=True)
-    attribute_sets, bad_sets = _attribute_sets([events[index].attributes for index in first], declared)
+    firsts: list[int] = first.tolist()
+    attribute_sets, bad_sets = _attribute_sets([events[index].attributes for index in firsts], declared)
     histories = [event.history for event in events]
     steps = list(chain.from_iterable(histories))
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
@@ -277,9 +289,7 @@ def _attribute_sets(
     return found, bad
 
 
-def _reject_times(
-    events: TransactionEvents, bad: Mask, texts: list[str], reject: _Reject
-) -> None:
+def _reject_times(events: TransactionEvents, bad: Mask, texts: list[str], reject: _Reject) -> None:
     starts = events.histories.starts
     for step in np.flatnonzero(bad):
         index = int(np.searchsorted(starts, step, side="right")) - 1

@@ -86,7 +86,9 @@ def merge(events: TransactionEvents, groups: Integers, stored: StoredTransaction
     rejections: list[Rejection] = []
     if not consistent.all():
         for suspect in np.flatnonzero(~consistent):
-            kept = _in_order(int(suspect), np.flatnonzero(groups == suspect), events, stored, pool, rejections)
+            kept = _in_order(
+                int(suspect), np.flatnonzero(groups == suspect), events, stored, pool, rejections
+            )
             duplicates += kept.duplicates
             if kept.event is not None:
                 winners = np.append(winners, kept.event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 
 class Reason(StrEnum):
@@ -11,7 +12,7 @@ class Reason(StrEnum):
 
     sentence: str
 
-    def __new__(cls, code: str, sentence: str) -> Reason:
+    def __new__(cls, code: str, sentence: str) -> Self:
         """Make the member that equals its code and carries its sentence."""
         member = str.__new__(cls, code)
         member._value_ = code
@@ -30,7 +31,10 @@ class Reason(StrEnum):
     BAD_AMOUNT = "bad_amount", "An amount is not a whole number of minor units between 0 and 10^12."
     BAD_TIME = "bad_time", "A time is not RFC 3339 with an offset, or lies before 1970-01-02 or after 2099."
     COMPLETED_TWICE = "completed_twice", "A history completes more than once."
-    COMPLETED_AFTER_END = "completed_after_end", "A history completes after it was canceled, failed or expired."
+    COMPLETED_AFTER_END = (
+        "completed_after_end",
+        "A history completes after it was canceled, failed or expired.",
+    )
     REFUND_BEFORE_COMPLETION = "refund_before_completion", "A refund comes before the completion."
     REFUND_ABOVE_AMOUNT = "refund_above_amount", "The refunds exceed the completed amount."
     ATTRIBUTE_TYPE = "attribute_type", "An attribute's value is not of the type that a campaign declares."

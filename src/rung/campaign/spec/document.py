@@ -7,9 +7,9 @@ what is read is what stands on the page.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import yaml
 
@@ -104,7 +104,8 @@ def _plain_events(text: str) -> Iterator[yaml.Event]:
     """Yield the events of the one document's nodes and refuse what is not plain."""
     depth = 0
     documents = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    parse = cast("Callable[..., Iterator[yaml.Event]]", yaml.parse)  # pyright: ignore[reportUnknownMemberType]
+    for event in parse(text, Loader=yaml.SafeLoader):
         refusal = None
         match event:
             case yaml.DocumentStartEvent():
