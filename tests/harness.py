@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache
 from itertools import count
 
 from campaign_pairs import Pair
 from oracle import FigureKey
-from rung.campaign.calendar import Period
+from rung.campaign.calendar import Period, PeriodKind
 from rung.campaign.catalog import Catalog
 from rung.campaign.model import MeasureKind
 from rung.campaign.spec import load
@@ -23,8 +23,13 @@ def ticking() -> Callable[[], int]:
     return count(1_600_000_000_000_000).__next__
 
 
-decode_catalog = lru_cache(Catalog.decode)
+decode_catalog = cache(Catalog.decode)
 """Reading a catalog takes longer than a small batch; tests look at the same ones again and again."""
+
+
+@cache
+def period_text(kind: PeriodKind, ordinal: int) -> str:
+    return str(Period(kind, ordinal))
 
 
 def put_campaigns(store: Store, pairs: Iterable[Pair]) -> None:
@@ -60,7 +65,7 @@ def stored_figures(store: Store) -> dict[FigureKey, int]:
     for user_id, record in store.every_user():
         for series, ordinal, _token, value in figures(record):
             campaign, version, measure = names[series]
-            period = str(Period(campaign.calendar.kind, ordinal))
+            period = period_text(campaign.calendar.kind, ordinal)
             key = (campaign.name, version, user_id.decode(), measure.name, period)
             if measure.kind is MeasureKind.DISTINCT:
                 found[key] = found.get(key, 0) + (value > 0)

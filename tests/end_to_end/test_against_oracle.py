@@ -259,8 +259,5 @@ def differences(
     found: dict[FigureKey, int], expected: dict[FigureKey, int]
 ) -> dict[FigureKey, tuple[int | None, int | None]]:
     """Return what differs: key -> (found, expected)."""
-    return {
-        key: (found.get(key), expected.get(key))
-        for key in found.keys() | expected.keys()
-        if found.get(key) != expected.get(key)
-    }
+    keys = {key for key, _ in found.items() ^ expected.items()} if found != expected else ()
+    return {key: (found.get(key), expected.get(key)) for key in keys}
