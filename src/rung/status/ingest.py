@@ -1,0 +1,101 @@
+"""Taking events over HTTP: read a bounded body, append it durably, tell the position of the last."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from rung.log.group_commit import GroupCommit, Overloaded
+from rung.log.port import Position
+from rung.status.problem import Problem
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+RETRY_AFTER_SECONDS: Final = 2
+
+
+class _Position(msgspec.Struct, frozen=True):
+    partition: int
+    offset: int
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """How many events were appended, and where the last one stands."""
+
+    accepted: int
+    position: _Position
+
+
+async def append(log: GroupCommit, payloads: list[bytes]) -> Accepted:
+    """Append events, and return when they are durable.
+
+    Raises:
+        Problem: 503, too much waits to be appended already.
+    """
+    try:
+        appending = log.submit(payloads)
+    except Overloaded:
+        raise overloaded("Too many events wait to be written") from None
+    positions = await asyncio.wrap_future(appending)
+    last: Position = positions[-1]
+    return Accepted(len(payloads), _Position(last.partition, last.offset))
+
+
+async def read_events(request: Request, bytes_max: int, lines_max: int) -> list[bytes]:
+    """Return the events of a request: its whole body for JSON, its lines that are not blank for NDJSON.
+
+    What the events hold is not looked at here: one that cannot be applied goes to quarantine.
+
+    Raises:
+        Problem: 415, 413 or 400; the detail names the limit or what is missing.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in {JSON, NDJSON}:
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            f"Content-Type: expected {JSON} for one event or {NDJSON} for a batch, got {media_type[:64]!r}.",
+        )
+    body = await _read_body(request, bytes_max)
+    if media_type == NDJSON and (lines := body.count(b"\n")) > lines_max:
+        raise _too_large(f"it has {lines:,} lines; send at most {lines_max:,} at once.")
+    parts = [body] if media_type == JSON else body.split(b"\n")
+    events = [part for part in parts if part and not part.isspace()]
+    if not events:
+        raise Problem(HTTPStatus.BAD_REQUEST, "no_events", "body: it is empty; send at least one event.")
+    return events
+
+
+async def _read_body(request: Request, bytes_max: int) -> bytes:
+    announced = request.headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > bytes_max:
+        raise _too_large(f"it has {int(announced):,} bytes; send at most {bytes_max:,} at once.")
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > bytes_max:
+                raise _too_large(f"it has more than {bytes_max:,} bytes; send at most that at once.")
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise Problem(HTTPStatus.BAD_REQUEST, "incomplete_body", "body: it ended early.") from None
+    return b"".join(chunks)
+
+
+def _too_large(detail: str) -> Problem:
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"body: {detail}")
+
+
+def overloaded(reason: str) -> Problem:
+    """Return the answer to events that come faster than they are handled."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "overloaded",
+        f"{reason}. Nothing of this request was taken; send it again after {RETRY_AFTER_SECONDS} seconds.",
+        headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+    )

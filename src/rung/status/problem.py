@@ -1,0 +1,71 @@
+"""Errors as the API tells them: problem details (RFC 9457), with a stable code for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:rung:problem:"
+
+
+class _Body(msgspec.Struct, frozen=True):
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    suggestion: str | UnsetType
+
+
+class Problem(Exception):
+    """An answer other than the one asked for.
+
+    `code` names the kind of problem and never changes; `detail` is for people: the place of the
+    fault and the way out. Neither ever holds the text of an internal error.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        detail: str,
+        *,
+        suggestion: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status.value} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.suggestion = suggestion
+        self.headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
+
+    def body(self) -> bytes:
+        """Return the problem document; `suggestion` is left out if there is none."""
+        suggestion = UNSET if self.suggestion is None else self.suggestion
+        return msgspec.json.encode(
+            _Body(
+                TYPE_PREFIX + self.code,
+                self.status.phrase,
+                self.status.value,
+                self.detail,
+                self.code,
+                suggestion,
+            )
+        )
+
+    def response(self) -> Response:
+        """Return the problem as a response."""
+        return Response(self.body(), self.status.value, self.headers, MEDIA_TYPE)
+
+
+def internal_error() -> Problem:
+    """Return what a client is told of an error that is ours: nothing, except that it is in the log."""
+    return Problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "The server failed; its log has the details."
+    )
