@@ -87,8 +87,8 @@ class TransactionEvents:
         """Return chosen events in the order of `chosen`."""
         return TransactionEvents(
             self.rows[chosen],
-            self.transaction_ids.take(pa.array(chosen)),
-            self.user_ids.take(pa.array(chosen)),
+            self.transaction_ids.take(pa.array(chosen, pa.int64())),
+            self.user_ids.take(pa.array(chosen, pa.int64())),
             self.users[chosen],
             self.attributes[chosen],
             self.sets[chosen],
@@ -128,16 +128,15 @@ def decode(
     rejections: list[Rejection] = []
     changes: list[UserAttributesEvent] = []
     events: list[_Transaction] = []
-    rows: list[int] = []
+    rows = list(range(len(payloads)))
     try:
-        events = [_decode_transaction(payload) for payload in payloads]
-        rows = list(range(len(payloads)))
-        oversized = len(max(payloads, key=len, default=b"")) > EVENT_BYTES_MAX
+        if len(max(payloads, key=len, default=b"")) <= EVENT_BYTES_MAX:
+            events = [_decode_transaction(payload) for payload in payloads]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        # Some payload is bad or tells user attributes: the loop below finds which.
-        oversized = True
-    if oversized:
-        events, rows = [], []
+        # Some payload is bad or tells user attributes; it is found below.
+        events = []
+    if len(events) < len(payloads):
+        rows = []
         for row, payload in enumerate(payloads):
             try:
                 if len(payload) > EVENT_BYTES_MAX:
