@@ -21,14 +21,16 @@ layer with 0; there is no other implementation of the rules.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from rung.campaign.calendar import Calendar, PeriodKind
+from rung.campaign.calendar import MICROSECONDS_PER_DAY, Calendar, PeriodKind
 from rung.campaign.catalog import CountedVersion
 from rung.campaign.expression import Expression, to_sql
 from rung.campaign.model import Measure, MeasureKind, PostTo
 from rung.transaction.history import COMPLETED, ENDED, REFUNDED
 
-MICROSECONDS_PER_DAY = 86_400_000_000
+HISTORIES: Final = "histories"
+"""The relation that a plan reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,16 @@ class Plan:
 
     sql: str
     series: tuple[tuple[int, MeasureKind], ...]
+
+
+_DAY: Final = f'("posted_local" // {MICROSECONDS_PER_DAY})'
+_MOMENT: Final = 'make_timestamp("posted_local")'
+_PERIODS: Final = {
+    PeriodKind.DAY: _DAY,
+    PeriodKind.WEEK: f"(({_DAY} + 3) // 7)",
+    PeriodKind.MONTH: f"(year({_MOMENT}) * 12 + month({_MOMENT}) - 1)",
+}
+"""The ordinal of a period (`rung.campaign.calendar`), from the microseconds on the zone's own clock."""
 
 
 def attribute_column(name: str) -> str:
@@ -49,17 +61,11 @@ def compile_version(counted: CountedVersion) -> Plan:
     version, calendar = counted.version, counted.campaign.calendar
     attributes = ", ".join(_quoted(attribute_column(name)) for name in counted.campaign.attributes)
     carried = f'"owner", {attributes}' if attributes else '"owner"'
-    days = f"({_local_time('posted_at', calendar)} // {MICROSECONDS_PER_DAY})"
-    period = {
-        PeriodKind.DAY: days,
-        PeriodKind.WEEK: f"(({days} + 3) // 7)",
-        PeriodKind.MONTH: _month(_local_time("posted_at", calendar)),
-    }[calendar.kind]
     columns = [column for measure in version.measures for column in _measure(measure, counted)]
     first, last = counted.periods
     sql = f"""
 WITH "purchases" AS (
-  SELECT *, list_position("status", {COMPLETED}::UTINYINT) AS "completed" FROM "histories"
+  SELECT *, list_position("status", {COMPLETED}::UTINYINT) AS "completed" FROM "{HISTORIES}"
 ), "states" AS (
   SELECT {carried}, "sign",
     "at"["completed"] AS "completed_at", {_posted_at(version.post_to)} AS "posted_at",
@@ -67,9 +73,13 @@ WITH "purchases" AS (
     list_has_any("status"["completed":"steps"], [{", ".join(map(str, ENDED))}]::UTINYINT[]) AS "ended"
   FROM ({_sides(version.post_to)})
   WHERE "steps" >= "completed"
-), "counted" AS (
-  SELECT *, "gross_amount" - "refunded_amount" AS "amount", {period} AS "period" FROM "states"
+), "located" AS (
+  SELECT *, "gross_amount" - "refunded_amount" AS "amount",
+    {_local_time("posted_at", calendar)} AS "posted_local"
+  FROM "states"
   WHERE NOT "ended" AND ("refunded_amount" = 0 OR "refunded_amount" < "gross_amount")
+), "counted" AS (
+  SELECT *, {_PERIODS[calendar.kind]} AS "period" FROM "located"
 )
 SELECT "owner", "period", {", ".join(columns)} FROM "counted" WHERE "period" BETWEEN {first} AND {last}
 """
@@ -137,11 +147,6 @@ def _sql(expression: Expression) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _month(local_time: str) -> str:
-    moment = f"make_timestamp({local_time})"
-    return f"(year({moment}) * 12 + month({moment}) - 1)"
 
 
 def _local_time(column: str, calendar: Calendar) -> str:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rung.campaign.catalog import Catalog
 from rung.campaign.model import AttributeType, MeasureKind
-from rung.plan.compile import Plan, attribute_column, compile_version
-from rung.transaction.events import TransactionEvents
+from rung.plan.compile import HISTORIES, Plan, attribute_column, compile_version
+from rung.transaction.events import TransactionEvents, decode
 from rung.transaction.history import Integers
 
 _ARROW_TYPES: Final = {
@@ -22,6 +22,7 @@ _ARROW_TYPES: Final = {
     AttributeType.INTEGER: pa.int64(),
     AttributeType.BOOLEAN: pa.bool_(),
 }
+_NONE: Final = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,36 @@ def histories_table(
     return pa.table(columns)
 
 
+class _Current:
+    """The relation that the prepared plans read: whatever table it holds when they run.
+
+    Registering each table by itself would make the engine bind every plan anew, which takes many
+    times as long as running it on a small batch.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __arrow_c_schema__(self) -> object:
+        return self.table.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
 class Plans:
-    """The plans of a catalog, ready to run. Not for use by several threads."""
+    """The plans of a catalog, prepared to run. Not for use by several threads."""
 
     def __init__(self, catalog: Catalog) -> None:
         """Compile every version that the catalog counts."""
         self._plans = [compile_version(counted) for counted in catalog.versions]
+        nothing = decode([], {}, {}).transactions
+        self._current = _Current(histories_table(nothing, _NONE, _NONE, _NONE, catalog.attributes))
         # One thread: a micro-batch is too small to share out, and the machine has other work.
         self._connection = duckdb.connect(config={"threads": 1})
+        self._connection.register(HISTORIES, self._current)
+        for number, plan in enumerate(self._plans):
+            self._connection.execute(f"PREPARE plan_{number} AS {plan.sql}")
 
     def __enter__(self) -> Self:
         return self
@@ -82,21 +105,20 @@ class Plans:
         self.close()
 
     def contributions(self, histories: pa.Table) -> Contributions:
-        """Run every plan on a relation `histories` and return all that it adds."""
-        self._connection.register("histories", histories)
-        try:
-            parts = [part for plan in self._plans for part in self._run(plan)]
-        finally:
-            self._connection.unregister("histories")
-        return _concatenated(parts)
+        """Run every plan on a relation of `histories_table`, and return all that it adds."""
+        self._current.table = histories
+        return _concatenated(
+            [part for number, plan in enumerate(self._plans) for part in self._run(number, plan)]
+        )
 
-    def _run(self, plan: Plan) -> Sequence[Contributions]:
-        found = self._connection.execute(plan.sql)
+    def _run(self, number: int, plan: Plan) -> Sequence[Contributions]:
+        found = self._connection.execute(f"EXECUTE plan_{number}")
         answer = cast("Mapping[str, NDArray[Any]]", found.fetchnumpy())  # pyright: ignore[reportUnknownMemberType]
         return [_measure(answer, series, kind) for series, kind in plan.series]
 
     def close(self) -> None:
         """Close the engine."""
+        self._connection.unregister(HISTORIES)
         self._connection.close()
 
 
@@ -117,8 +139,7 @@ def _measure(answer: Mapping[str, NDArray[np.generic]], series: int, kind: Measu
 
 def _concatenated(parts: Sequence[Contributions]) -> Contributions:
     if not parts:
-        nothing = np.zeros(0, dtype=np.int64)
-        return Contributions(nothing, nothing, nothing, np.zeros(0, dtype=np.uint64), nothing)
+        return Contributions(_NONE, _NONE, _NONE, _NONE.astype(np.uint64), _NONE)
     return Contributions(
         np.concatenate([part.owners for part in parts]),
         np.concatenate([part.series for part in parts]),

@@ -13,8 +13,13 @@ from rung.transaction.history import Integers
 
 _SERIES_BITS: Final = 24
 _PERIOD_BITS: Final = 16
+_FIGURE_MAX: Final = 2**62
 OWNERS_MAX: Final = 1 << (63 - _SERIES_BITS - _PERIOD_BITS)
 """How many users one call can take: owner, period and series share one 64-bit sort key."""
+
+
+class FigureOverflow(ArithmeticError):
+    """A figure does not fit its 64 bits; the worker halts rather than store a wrong one."""
 
 
 def add_figures(records: Sequence[bytes | None], contributions: Contributions) -> list[bytes]:
@@ -25,6 +30,7 @@ def add_figures(records: Sequence[bytes | None], contributions: Contributions) -
 
     Raises:
         StoreError: a record has an unknown format.
+        FigureOverflow: a figure leaves its bounds.
     """
     owners, stored = decode_figures(records)
     keys = _keys(
@@ -39,7 +45,7 @@ def add_figures(records: Sequence[bytes | None], contributions: Contributions) -
     first = np.ones(len(keys), dtype=np.bool_)
     first[1:] = (keys[1:] != keys[:-1]) | (tokens[1:] != tokens[:-1])
     starts = np.flatnonzero(first)
-    sums = np.add.reduceat(values[order], starts) if len(starts) else values[:0]
+    sums = _sums(values[order], starts)
     kept = starts[sums != 0]
     figures = np.zeros(len(kept), dtype=FIGURE)
     figures["series"] = keys[kept] & ((1 << _SERIES_BITS) - 1)
@@ -47,6 +53,20 @@ def add_figures(records: Sequence[bytes | None], contributions: Contributions) -
     figures["token"] = tokens[kept]
     figures["value"] = sums[sums != 0]
     return encode_figures(keys[kept] >> (_SERIES_BITS + _PERIOD_BITS), figures, len(records))
+
+
+def _sums(values: Integers, starts: Integers) -> Integers:
+    """Return the sum from each start to just before the next one."""
+    if len(starts) == 0:
+        return values[:0]
+    # 64-bit sums wrap silently. The same sums in floating point are coarse, but do not.
+    worst = float(np.abs(np.add.reduceat(values.astype(np.float64), starts)).max())
+    if worst > _FIGURE_MAX:
+        raise FigureOverflow(
+            f"a figure of a user reaches {worst:.3g}, above the {_FIGURE_MAX:.3g} that a figure may be. "
+            "No real campaign gets there: look for wrong amounts, or for a sum that multiplies too much."
+        )
+    return np.add.reduceat(values, starts)
 
 
 def _keys(owners: Integers, periods: Integers, series: Integers) -> Integers:

@@ -127,22 +127,16 @@ def decode(
     """
     rejections: list[Rejection] = []
     changes: list[UserAttributesEvent] = []
-    events: list[_Transaction] = []
-    rows = list(range(len(payloads)))
-    try:
-        if len(max(payloads, key=len, default=b"")) <= EVENT_BYTES_MAX:
-            events = [_decode_transaction(payload) for payload in payloads]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        # Some payload is bad or tells user attributes; it is found below.
-        events = []
+    events = _decode_all(payloads)
+    rows = list(range(len(events)))
     if len(events) < len(payloads):
-        rows = []
         for row, payload in enumerate(payloads):
             try:
                 if len(payload) > EVENT_BYTES_MAX:
                     detail = f"{len(payload)} bytes; the limit is {EVENT_BYTES_MAX}"
                     raise _Rejected(Reason.EVENT_TOO_LARGE, detail)
                 try:
+                    payload.decode()
                     events.append(_decode_transaction(payload))
                     rows.append(row)
                 except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -151,6 +145,18 @@ def decode(
                 rejections.append(Rejection(row, rejected.reason, rejected.detail))
     transactions = _columns(events, rows, attributes, rejections)
     return Batch(transactions, changes, rejections)
+
+
+def _decode_all(payloads: Sequence[bytes]) -> list[_Transaction]:
+    """Decode all payloads, or none if one of them is bad or tells user attributes."""
+    if len(max(payloads, key=len, default=b"")) > EVENT_BYTES_MAX:
+        return []
+    try:
+        # The decoder skips what it need not know: that this is text, too, is seen here.
+        b"\n".join(payloads).decode()
+        return [_decode_transaction(payload) for payload in payloads]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
 
 
 class _Rejected(Exception):
