@@ -9,8 +9,10 @@ that an event shows at once, large under load, so that the fixed costs are share
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
@@ -38,6 +40,7 @@ from rung.transaction.merge import Merged, StoredTransactions, distinct, merge
 from rung.transaction.reasons import Rejection
 
 OVERTAKEN_WAIT_SECONDS: Final = 0.01
+COLLECTED_EVENTS_MAX: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,16 @@ class Worker:
     def run(self, stop: threading.Event, *, until_caught_up: bool = False) -> None:
         """Apply batches until `stop` is set or, if asked, nothing is left.
 
+        Python's garbage collector is run between batches meanwhile, and not within them.
         The batch in hand is finished before a stop. An error that is not bad data ends the run: no
         event is skipped.
         """
-        while not stop.is_set():
-            applied = self.step(0.0 if until_caught_up else self._settings.idle_wait_seconds)
-            if until_caught_up and applied == 0 and self.lag() == 0:
-                return
+        with _collecting_by_hand() as collect:
+            while not stop.is_set():
+                applied = self.step(0.0 if until_caught_up else self._settings.idle_wait_seconds)
+                collect(applied)
+                if until_caught_up and applied == 0 and self.lag() == 0:
+                    return
 
     def lag(self) -> int:
         """Return how many events of the log are not applied yet, over all assigned partitions."""
@@ -192,6 +198,33 @@ class Worker:
         chosen: list[int] = changed.tolist()
         keys = [users[owner] for owner in chosen]
         return keys, add_figures(self._store.users(keys), replace(contributions, owners=places))
+
+
+@contextmanager
+def _collecting_by_hand() -> Generator[Callable[[int], None]]:
+    """Give a function that collects garbage when there was much work, or none.
+
+    A batch makes many objects and no cycles, so a collection within it only looks at them in vain.
+    """
+    waiting = 0
+
+    def collect(events: int) -> None:
+        nonlocal waiting
+        waiting += events
+        if waiting and (events == 0 or waiting >= COLLECTED_EVENTS_MAX):
+            gc.collect()
+            waiting = 0
+
+    automatic = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield collect
+    finally:
+        gc.unfreeze()
+        if automatic:
+            gc.enable()
 
 
 def _transaction_records(

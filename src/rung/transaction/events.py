@@ -31,6 +31,9 @@ from rung.transaction.times import parse_times
 EVENT_BYTES_MAX: Final = 64 * 1024
 ID_BYTES_MAX: Final = 128
 
+_PART_EVENTS: Final = 8_192
+"""How many events are objects at one time: more than fit a processor's cache take longer each."""
+
 _Reject: TypeAlias = Callable[[int, Reason, str], None]
 _STATUS_CODES: Final = {status: code for code, status in enumerate(STATUSES)}
 
@@ -127,24 +130,27 @@ def decode(
     """
     rejections: list[Rejection] = []
     changes: list[UserAttributesEvent] = []
-    events = _decode_all(payloads)
-    rows = list(range(len(events)))
-    if len(events) < len(payloads):
-        for row, payload in enumerate(payloads):
-            try:
-                if len(payload) > EVENT_BYTES_MAX:
-                    detail = f"{len(payload)} bytes; the limit is {EVENT_BYTES_MAX}"
-                    raise _Rejected(Reason.EVENT_TOO_LARGE, detail)
+    parts: list[TransactionEvents] = []
+    for first in range(0, max(len(payloads), 1), _PART_EVENTS):
+        part = payloads[first : first + _PART_EVENTS]
+        events = _decode_all(part)
+        rows = list(range(first, first + len(events)))
+        if len(events) < len(part):
+            for row, payload in enumerate(part, first):
                 try:
-                    payload.decode()
-                    events.append(_decode_transaction(payload))
-                    rows.append(row)
-                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                    changes.append(_user_attributes(payload, row, user_attributes, error))
-            except _Rejected as rejected:
-                rejections.append(Rejection(row, rejected.reason, rejected.detail))
-    transactions = _columns(events, rows, attributes, rejections)
-    return Batch(transactions, changes, rejections)
+                    if len(payload) > EVENT_BYTES_MAX:
+                        detail = f"{len(payload)} bytes; the limit is {EVENT_BYTES_MAX}"
+                        raise _Rejected(Reason.EVENT_TOO_LARGE, detail)
+                    try:
+                        payload.decode()
+                        events.append(_decode_transaction(payload))
+                        rows.append(row)
+                    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                        changes.append(_user_attributes(payload, row, user_attributes, error))
+                except _Rejected as rejected:
+                    rejections.append(Rejection(row, rejected.reason, rejected.detail))
+        parts.append(_columns(events, rows, attributes, rejections))
+    return Batch(_joined(parts), changes, rejections)
 
 
 def _decode_all(payloads: Sequence[bytes]) -> list[_Transaction]:
@@ -274,6 +280,29 @@ def _columns(
         for index in np.flatnonzero(mask):
             reject(int(index), reason, f"history of {lengths[index]} steps: {reason.sentence}")
     return columns if good.all() else columns.take(np.flatnonzero(good))
+
+
+def _joined(parts: Sequence[TransactionEvents]) -> TransactionEvents:
+    """Return the events of all parts as one."""
+    if len(parts) == 1:
+        return parts[0]
+    sets_before = np.cumsum([0, *(len(part.attribute_sets) for part in parts)])
+    histories = [part.histories for part in parts]
+    return TransactionEvents(
+        np.concatenate([part.rows for part in parts]),
+        pa.concat_arrays([part.transaction_ids for part in parts]),
+        pa.concat_arrays([part.user_ids for part in parts]),
+        np.concatenate([part.users for part in parts]),
+        np.concatenate([part.attributes for part in parts]),
+        np.concatenate([part.sets + before for part, before in zip(parts, sets_before[:-1], strict=True)]),
+        list(chain.from_iterable(part.attribute_sets for part in parts)),
+        Histories.of_lengths(
+            np.concatenate([each.lengths for each in histories]),
+            np.concatenate([each.statuses for each in histories]),
+            np.concatenate([each.ats for each in histories]),
+            np.concatenate([each.amounts for each in histories]),
+        ),
+    )
 
 
 def _attribute_sets(
