@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rung.campaign.calendar import Period, PeriodKind
-from rung.campaign.catalog import CAMPAIGNS_MAX, Catalog, CatalogRefused
+from rung.campaign.catalog import CAMPAIGNS_MAX, Catalog, CatalogRefused, CatalogUnreadable
 from rung.campaign.model import AttributeType, Campaign
 from rung.campaign.spec import load
 
@@ -329,6 +329,6 @@ def test_other_records_are_refused(old: bytes, new: bytes, message: str) -> None
     """A record of another format, or one that is damaged, is refused with the reason."""
     record = Catalog().apply(spec(), {}).encode()
     assert old in record
-    with pytest.raises(ValueError, match="the catalog") as raised:
+    with pytest.raises(CatalogUnreadable, match="the catalog") as raised:
         Catalog.decode(record.replace(old, new, 1))
     assert str(raised.value).startswith(message)

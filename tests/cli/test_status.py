@@ -34,14 +34,14 @@ def test_for_programs(bought: Rung) -> None:
     assert campaign["counting"]["measures"] == {"payments": 0, "total": 0}
     assert campaign["effective"]["earned_in"] == "2021-08"
     assert campaign["effective"]["measures"] == {"payments": 1, "total": 1_499}
-    assert campaign["effective"]["rate_percent"] == "1"
+    assert campaign["effective"]["rate_percent"] == "1.0"
 
 
 def test_a_user_without_transactions(bought: Rung) -> None:
     """An unknown user has zero progress and the base rate."""
     (campaign,) = bought.fine("status", "bob", "--at", "2021-08-15", "--json").json["campaigns"]
     assert campaign["counting"]["measures"] == {"payments": 0, "total": 0}
-    assert campaign["counting"]["rate_percent"] == "1"
+    assert campaign["counting"]["rate_percent"] == "1.0"
 
 
 def test_outside_the_campaign(bought: Rung) -> None:

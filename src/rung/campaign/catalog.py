@@ -38,6 +38,10 @@ class CatalogRefused(Exception):
         super().__init__("\n".join(reasons))
 
 
+class CatalogUnreadable(Exception):
+    """The stored catalog is of another release, or damaged."""
+
+
 @dataclass(frozen=True, slots=True)
 class CountedVersion:
     """A version that is counted.
@@ -134,17 +138,19 @@ class Catalog:
         """Read a record; None is the empty catalog.
 
         Raises:
-            ValueError: the record has another format, or is damaged.
+            CatalogUnreadable: the record has another format, or is damaged.
         """
         if record is None:
             return cls()
         try:
             found = msgspec.json.decode(record, type=_Format).format
             if found != RECORD_FORMAT:
-                raise ValueError(f"the catalog has format {found}, and this release reads {RECORD_FORMAT}")
+                raise CatalogUnreadable(
+                    f"the catalog has format {found}, and this release reads {RECORD_FORMAT}"
+                )
             return cls._of(msgspec.json.decode(record, type=_Record))
         except (msgspec.DecodeError, InvalidSpec, KeyError) as error:
-            raise ValueError(f"the catalog's record is damaged: {error}") from error
+            raise CatalogUnreadable(f"the catalog's record is damaged: {error}") from error
 
     @classmethod
     def _of(cls, record: _Record) -> Catalog:

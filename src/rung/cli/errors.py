@@ -43,10 +43,11 @@ def explained(error: Exception) -> CommandError | None:
         return CommandError(f"{place}{error.strerror or error}", ExitCode.FAILED)
 
     from rung.bootstrap import NotInitialised, WorkerRuns
-    from rung.campaign.catalog import CatalogRefused
+    from rung.campaign.catalog import CatalogRefused, CatalogUnreadable
     from rung.log.files import UnreadableFile
     from rung.log.port import LogError
     from rung.settings import SettingsError
+    from rung.speed.figures import FigureOverflow
     from rung.status.evaluate import UnknownCampaign
     from rung.status.serve import ServeError
     from rung.store.port import Overtaken, StoreError
@@ -58,8 +59,10 @@ def explained(error: Exception) -> CommandError | None:
         (WorkerRuns, ExitCode.BUSY),
         (SettingsError, ExitCode.BAD_INPUT),
         (CatalogRefused, ExitCode.BAD_INPUT),
+        (CatalogUnreadable, ExitCode.FAILED),
         (UnreadableFile, ExitCode.BAD_INPUT),
         (Overtaken, ExitCode.BUSY),
+        (FigureOverflow, ExitCode.FAILED),
         (LogError, ExitCode.FAILED),
         (StoreError, ExitCode.FAILED),
         (ServeError, ExitCode.FAILED),

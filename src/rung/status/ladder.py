@@ -113,8 +113,9 @@ _EXACT: Final = Context(prec=60, traps=[Inexact])
 
 
 def percent_text(percent: Decimal) -> str:
-    """Return a percentage as exact text without exponent: 0.5 + 0.5 is "1.0", as its parts are written."""
-    return format(percent, "f")
+    """Return a percentage as exact text, without exponent and with at least one decimal: "1.0", "0.25"."""
+    text = format(percent.normalize(_EXACT), "f")
+    return text if "." in text else f"{text}.0"
 
 
 def _compile_step(step: Step) -> Callable[[_Values], StepStatus]:
