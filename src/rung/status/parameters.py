@@ -17,6 +17,7 @@ USER_ID_BYTES_MAX: Final = 128
 QUERY_BYTES_MAX: Final = 2_048
 _CAMPAIGN_NAME_BYTES_MAX: Final = 256
 _PARAMETERS: Final = ("at", "campaign")
+_BAD_ESCAPE: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MICROSECONDS_PER_DAY: Final = 86_400_000_000
 
@@ -35,9 +36,9 @@ def read_user_id(segment: bytes) -> bytes:
     """Return the user id in a path segment, as UTF-8.
 
     Raises:
-        Problem: 400, the id is empty, longer than 128 bytes or not UTF-8.
+        Problem: 400, the id is empty, longer than 128 bytes, not UTF-8 or wrongly escaped.
     """
-    user_id = unquote_to_bytes(segment) if b"%" in segment else segment
+    user_id = _unescaped(segment, "user_id", "bad_user_id") if b"%" in segment else segment
     if not user_id:
         raise Problem(
             HTTPStatus.BAD_REQUEST, "bad_user_id", "user_id: it is empty; write /v1/users/USER/status."
@@ -57,15 +58,9 @@ def read_campaign_name(segment: bytes) -> str:
     """Return the campaign name in a path segment.
 
     Raises:
-        Problem: 400, the name is too long for any campaign or not UTF-8.
+        Problem: 400, the name is too long for any campaign, not UTF-8 or wrongly escaped.
     """
-    if len(segment) > _CAMPAIGN_NAME_BYTES_MAX:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            "bad_campaign",
-            f"campaign: no campaign has a name of more than {_CAMPAIGN_NAME_BYTES_MAX} bytes.",
-        )
-    return _text(unquote_to_bytes(segment), "campaign", "bad_campaign")
+    return _campaign_name(_text(_unescaped(segment, "campaign", "bad_campaign"), "campaign", "bad_campaign"))
 
 
 def read_query(query_string: bytes) -> Query:
@@ -83,7 +78,7 @@ def read_query(query_string: bytes) -> Query:
     found: dict[str, str] = {}
     for pair in filter(None, query_string.split(b"&")):
         raw_name, _, raw_value = pair.partition(b"=")
-        name = _text(unquote_to_bytes(raw_name), "query", "bad_query")
+        name = _text(_unescaped(raw_name, "query", "bad_query"), "query", "bad_query")
         if name not in _PARAMETERS:
             close = difflib.get_close_matches(name, _PARAMETERS, n=1)
             raise Problem(
@@ -96,12 +91,12 @@ def read_query(query_string: bytes) -> Query:
             raise Problem(
                 HTTPStatus.BAD_REQUEST, "repeated_parameter", f"{name}: it is given more than once."
             )
-        found[name] = _text(unquote_to_bytes(raw_value), name, f"bad_{name}")
+        found[name] = _text(_unescaped(raw_value, name, f"bad_{name}"), name, f"bad_{name}")
     at = found.get("at")
     campaign = found.get("campaign")
     return Query(
         None if at is None else read_at(at),
-        None if campaign is None else read_campaign_name(campaign.encode()),
+        None if campaign is None else _campaign_name(campaign),
     )
 
 
@@ -130,6 +125,26 @@ def _day(text: str) -> Period | None:
     # A day more at both ends: wherever the zone, the day then starts within the calendar.
     within = TIME_MIN // _MICROSECONDS_PER_DAY < ordinal < TIME_MAX // _MICROSECONDS_PER_DAY - 1
     return Period(PeriodKind.DAY, ordinal) if within else None
+
+
+def _campaign_name(name: str) -> str:
+    if len(name.encode()) > _CAMPAIGN_NAME_BYTES_MAX:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "bad_campaign",
+            f"campaign: no campaign has a name of more than {_CAMPAIGN_NAME_BYTES_MAX} bytes.",
+        )
+    return name
+
+
+def _unescaped(raw: bytes, place: str, code: str) -> bytes:
+    if _BAD_ESCAPE.search(raw):
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            code,
+            f"{place}: a % stands without two hexadecimal digits; write a percent sign as %25.",
+        )
+    return unquote_to_bytes(raw)
 
 
 def _text(value: bytes, place: str, code: str) -> str:

@@ -107,26 +107,30 @@ function rateCard(effective, campaign) {
   card.append(
     element("h3", { textContent: `Rate in force, ${periodName(effective.period)}` }),
     element("p", { className: "rate", textContent: `${effective.rate_percent}%` }),
-    element("p", { textContent: `Earned in ${periodName(effective.earned_in)}, until ${lastDay(effective.period)}.` }),
+    element("p", { textContent: `${earnedWords(effective)}; in force until ${lastDay(effective.period)}.` }),
     measuresWords(effective, campaign),
+    element("p", { textContent: met.length === 0 ? "The base rate; no step was reached." : "The base rate, and" }),
     met.length === 0
-      ? element("p", { textContent: "The base rate: no step was reached." })
+      ? ""
       : element("ul", { className: "earned" }, ...met.map((step) => element("li", { textContent: stepWords(step) }))),
     stateWords(effective),
   );
   return card;
 }
 
+function earnedWords({ period, earned_in: earnedIn }) {
+  return period === earnedIn ? "Earned in this same period" : `Earned in ${periodName(earnedIn)}`;
+}
+
 function progressCard(counting, campaign) {
   const card = element("div", { className: "card" });
   if (counting === null) {
-    const ended = campaign.counts_until && at && daysOf(campaign.counts_until)[1] < new Date(at);
+    const day = at ? new Date(at) : new Date();
+    const ended = campaign.counts_until !== null && daysOf(campaign.counts_until)[1] < day;
     card.append(
       element("h3", { textContent: "Counting" }),
       element("p", {
-        textContent: ended || (campaign.counts_until && !at && daysOf(campaign.counts_until)[1] < new Date())
-          ? `Counting ended on ${lastDay(campaign.counts_until)}.`
-          : "Nothing is counted on this day.",
+        textContent: ended ? `Counting ended on ${lastDay(campaign.counts_until)}.` : "Nothing is counted on this day.",
       }),
     );
     return card;
@@ -153,8 +157,8 @@ function measuresWords(part, campaign) {
 
 function stateWords(part) {
   return part.state === "partial"
-    ? element("p", { className: "partial", textContent: `Version ${part.version} was added later: earlier events are not in its figures yet.` })
-    : element("p", { className: "muted", textContent: `Version ${part.version}, provisional: late events and refunds can change it.` });
+    ? element("p", { className: "state partial", textContent: `Version ${part.version} was added later: earlier events are not in its figures yet.` })
+    : element("p", { className: "state muted", textContent: `Version ${part.version}, provisional: late events and refunds can change it.` });
 }
 
 function stepWords(step) {
@@ -196,7 +200,7 @@ function conditionItem(condition, units, currency) {
 }
 
 document.getElementById("user").value = user;
-document.getElementById("at").value = at.slice(0, 10);
+if (!Number.isNaN(Date.parse(at))) document.getElementById("at").value = at.slice(0, 10);
 if (user) {
   title.replaceChildren("User ", element("span", { className: "id", textContent: user }));
   document.title = `${user} – Rung`;

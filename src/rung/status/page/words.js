@@ -63,6 +63,6 @@ export function standing(condition, unit, currency) {
   const say = (number) => figure(number, unit, currency);
   if (remaining === undefined) return `${say(value)}; ${met ? "met" : "not met"}`;
   // "More than 30" is reached at 31.
-  const goal = condition.expression.includes(">=") ? target : target + 1;
-  return met ? `${say(value)} of ${say(goal)}, done` : `${say(value)} of ${say(goal)}, ${say(remaining)} to go`;
+  const goal = /[<>]=/.test(condition.expression) ? target : target + 1;
+  return met ? `${say(value)}, target ${say(goal)} reached` : `${say(value)} of ${say(goal)}, ${say(remaining)} to go`;
 }
