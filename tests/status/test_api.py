@@ -1,0 +1,546 @@
+"""The HTTP API over a store in memory and a real log: every route, every refusal, every metric."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from cli.command import SPEC, purchase
+from rung.campaign.catalog import Catalog
+from rung.campaign.spec import load
+from rung.log.embedded import EmbeddedLog
+from rung.speed.worker import Worker, WorkerSettings
+from rung.status.api import Limits, Services, application
+from rung.status.hosts import is_loopback_host
+from rung.status.parameters import read_campaign_name, read_query, read_user_id
+from rung.status.problem import Problem
+from rung.store.memory import MemoryStore
+from rung.store.port import Counters, Standing, StoreError
+from rung.transaction.routing import partition_of, partition_of_event
+from rung.transaction.times import parse_time
+
+PARTITIONS = 4
+ANN = "/v1/users/ann/status"
+NDJSON = {"content-type": "application/x-ndjson"}
+JSON = {"content-type": "application/json"}
+POISON = b'{"user_id":"ann"}'
+"""Read by no worker, but of the same partition as its user's other events."""
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until a test moves it: 2021-08-04T12:00:00Z."""
+
+    now: int = parse_time("2021-08-04T12:00:00Z") or 0
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class FragileStore(MemoryStore):
+    """A store in memory that fails at every read once it is given an error."""
+
+    error: Exception | None = None
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def standing(self, user_id: bytes, partition: int) -> Standing:
+        self._check()
+        return super().standing(user_id, partition)
+
+    def catalog(self) -> tuple[int, bytes | None]:
+        self._check()
+        return super().catalog()
+
+    def applied(self) -> Any:
+        self._check()
+        return super().applied()
+
+    def counters(self) -> Counters:
+        self._check()
+        return super().counters()
+
+
+@dataclass
+class Rig:
+    """A running API, and what it stands on."""
+
+    client: TestClient
+    store: FragileStore
+    log: EmbeddedLog
+    clock: Clock
+    closed: list[bool] = field(default_factory=list[bool])
+
+    def apply(self, spec: str) -> None:
+        """Apply a campaign, as `rung campaign apply` does."""
+        revision, record = self.store.catalog()
+        applied = self.store.applied()
+        starts = {partition: state.offset for partition, state in applied.items()}
+        catalog = Catalog.decode(record).apply(load(spec, "spec"), starts)
+        self.store.put_catalog(revision, catalog.encode(), applied)
+
+    def work(self) -> None:
+        """Apply all that is in the log."""
+        worker = Worker(self.log.consumer(), self.store, WorkerSettings(), self.clock)
+        try:
+            while worker.step(0.0):
+                pass
+        finally:
+            worker.close()
+
+    def post(self, *events: str | bytes, expected: int = 202) -> Any:
+        """Post a batch, and return the answer's document."""
+        lines = [event.encode() if isinstance(event, str) else event for event in events]
+        answer = self.client.post("/v1/events", content=b"\n".join(lines), headers=NDJSON)
+        assert answer.status_code == expected, answer.text
+        return answer.json()
+
+    def counting(self, path: str = ANN) -> Any:
+        """Return what counts for ann now, in the first campaign."""
+        answer = self.client.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["campaigns"][0]["counting"]
+
+    def problem(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        """Return the problem that a request is answered with, after checking its form."""
+        answer = self.client.request(method, path, **more)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        document = answer.json()
+        assert document["status"] == answer.status_code
+        assert document["type"] == f"urn:rung:problem:{document['code']}"
+        assert document["title"]
+        return document
+
+    def samples(self) -> dict[tuple[str, ...], float]:
+        """Return every metric: (name, label values...) -> value."""
+        answer = self.client.get("/metrics")
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        return {
+            (sample.name, *(sample.labels[name] for name in sorted(sample.labels))): sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        }
+
+
+@contextmanager
+def running(folder: Path, limits: Limits) -> Generator[Rig]:
+    clock, store = Clock(), FragileStore()
+    log = EmbeddedLog.open(folder / "log", PARTITIONS, clock)
+    closed: list[bool] = []
+    try:
+        services = Services(store, log, log.producer(), clock, lambda: closed.append(True), limits)
+        with TestClient(
+            application(services), base_url="http://127.0.0.1", raise_server_exceptions=False
+        ) as client:
+            rig = Rig(client, store, log, clock, closed)
+            rig.apply(SPEC)
+            yield rig
+            store.error = None
+        assert closed == [True]
+    finally:
+        log.close()
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Generator[Rig]:
+    """Return an API with the small campaign."""
+    with running(tmp_path, Limits()) as made:
+        yield made
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> Generator[Rig]:
+    """Return an API that bears little."""
+    limits = Limits(body_bytes_max=1_000, body_lines_max=3, lag_events_max=1, lag_seconds_max=60.0)
+    with running(tmp_path, limits) as made:
+        yield made
+
+
+# --- statuses -----------------------------------------------------------------------------------------------
+
+
+def test_a_status_follows_each_batch(rig: Rig) -> None:
+    """A status read after a batch shows it at once, and says how far it has read."""
+    assert rig.counting()["measures"] == {"payments": 0, "total": 0}
+    position = rig.post(purchase("t1"), purchase("t2", amount=499))["position"]
+    assert rig.counting()["measures"] == {"payments": 0, "total": 0}
+    rig.work()
+    answer = rig.client.get(ANN)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    document = answer.json()
+    assert document["user_id"] == "ann"
+    assert document["as_of"] == {**position, "event_at": "2021-08-03T10:00:00Z"}
+    assert document["campaigns"][0]["counting"]["measures"] == {"payments": 1, "total": 1_499}
+    rig.post(purchase("t1", then=[("REFUNDED", "2021-08-04T10:00:00Z", 600)]))
+    rig.work()
+    assert rig.counting()["measures"] == {"payments": 0, "total": 899}
+
+
+def test_a_campaign_applied_between_two_reads(rig: Rig) -> None:
+    """A campaign shows in the next read after it is applied, among statuses and descriptions."""
+    both = [("/v1/users/ann/status", "campaign"), ("/v1/campaigns", "campaign")]
+    for path, name in both:
+        assert [one[name] for one in rig.client.get(path).json()["campaigns"]] == ["small"]
+    rig.apply(SPEC.replace("small", "second"))
+    for path, name in reversed(both):
+        assert [one[name] for one in rig.client.get(path).json()["campaigns"]] == ["small", "second"]
+
+
+@pytest.mark.parametrize("path", ["/v1/users/ann/campaigns/small", "/v1/users/ann/status?campaign=small"])
+def test_one_campaign(rig: Rig, path: str) -> None:
+    """A single campaign is answered in the same form as all of them."""
+    whole = rig.client.get(ANN).json()
+    rig.apply(SPEC.replace("small", "second"))
+    assert rig.client.get(path).json() == whole
+
+
+@pytest.mark.parametrize(
+    ("at", "period"),
+    [
+        ("2021-06-30T23:59:59.999999Z", "2021-06"),
+        ("2021-07-01T00:00:00Z", "2021-07"),
+        ("2021-07-01T00:00:00+09:00", "2021-06"),
+        ("2021-07-01T00:00:00%2B09:00", "2021-06"),
+        ("2021-07-01", "2021-07"),
+    ],
+)
+def test_at(rig: Rig, at: str, period: str) -> None:
+    """`at` chooses the periods; the plus of an offset may be escaped or not."""
+    assert rig.counting(f"{ANN}?at={at}")["period"] == period
+    assert rig.counting()["period"] == "2021-08"
+
+
+@pytest.mark.parametrize(
+    ("segment", "user_id"),
+    [
+        ("a%2Fb", "a/b"),
+        ("%E3%83%A6", "ユ"),
+        ("a+b", "a+b"),
+        ("a%20b", "a b"),
+        ("%25", "%"),
+        ("x" * 128, "x" * 128),
+    ],
+)
+def test_any_user_id(rig: Rig, segment: str, user_id: str) -> None:
+    """An id may hold any character, and has its own figures."""
+    rig.post(purchase("t1", user=user_id), purchase("t2", user="other"))
+    rig.work()
+    document = rig.client.get(f"/v1/users/{segment}/status").json()
+    assert document["user_id"] == user_id
+    assert document["as_of"]["partition"] == partition_of(user_id.encode(), PARTITIONS)
+    assert document["campaigns"][0]["counting"]["measures"]["payments"] == 1
+
+
+def test_campaigns(rig: Rig) -> None:
+    """The campaigns are described with the unit of each measure."""
+    assert rig.client.get("/v1/campaigns").json() == {
+        "campaigns": [
+            {
+                "campaign": "small",
+                "timezone": "UTC",
+                "currency": "EUR",
+                "period": "month",
+                "effective": "next",
+                "counts_until": None,
+                "versions": [
+                    {
+                        "version": 0,
+                        "counts_from": "2021-01",
+                        "measures": {"payments": "count", "total": "money"},
+                    }
+                ],
+            }
+        ]
+    }
+
+
+# --- refusals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code", "words"),
+    [
+        ("GET", f"{ANN}?at=yesterday", 400, "bad_at", "got 'yesterday'"),
+        ("GET", f"{ANN}?at=", 400, "bad_at", "got ''"),
+        ("GET", f"{ANN}?at=2021-08-01T00:00:00", 400, "bad_at", "with an offset"),
+        ("GET", f"{ANN}?at=2021-02-29", 400, "bad_at", "got '2021-02-29'"),
+        ("GET", f"{ANN}?at=1970-01-02", 400, "bad_at", "from 1970-01-03"),
+        ("GET", f"{ANN}?at=2099-12-31", 400, "bad_at", "to 2099-12-30"),
+        ("GET", f"{ANN}?at=%FF", 400, "bad_at", "at: it is not UTF-8."),
+        ("GET", f"{ANN}?day=2021-08-01", 400, "unknown_parameter", "'day': no such parameter"),
+        ("GET", f"{ANN}?at=2021-08-01&at=2021-08-01", 400, "repeated_parameter", "at: it is given more"),
+        ("GET", f"{ANN}?x={'y' * 2_048}", 400, "bad_query", "longer than 2,048 bytes"),
+        ("GET", f"{ANN}?%FF=1", 400, "bad_query", "query: it is not UTF-8."),
+        ("GET", f"{ANN}?campaign={'y' * 257}", 400, "bad_campaign", "more than 256 bytes"),
+        ("GET", "/v1/users/ann/campaigns/%FF", 400, "bad_campaign", "campaign: it is not UTF-8."),
+        ("GET", "/v1/users/ann/campaigns/small?campaign=small", 400, "repeated_parameter", "the path names"),
+        ("GET", f"/v1/users/{'x' * 129}/status", 400, "bad_user_id", "129 bytes; an id has at most 128"),
+        ("GET", f"/v1/users/{'%C3%A9' * 65}/status", 400, "bad_user_id", "130 bytes"),
+        ("GET", "/v1/users/%FF/status", 400, "bad_user_id", "user_id: it is not UTF-8."),
+        ("GET", "/v1/users//status", 400, "bad_user_id", "user_id: it is empty"),
+        ("GET", "/v1/users/ann", 404, "not_found", "Nothing"),
+        ("GET", "/v1/users/ann/status/", 404, "not_found", "Nothing"),
+        ("GET", "/v2/events", 404, "not_found", "Nothing"),
+        ("GET", "/healthz/", 404, "not_found", "Nothing"),
+        ("POST", ANN, 405, "method_not_allowed", "This path takes GET and HEAD."),
+        ("DELETE", "/v1/users/ann/campaigns/small", 405, "method_not_allowed", "GET and HEAD"),
+        ("GET", "/v1/events", 405, "method_not_allowed", "This path takes POST."),
+    ],
+)
+def test_refusals(rig: Rig, method: str, path: str, status: int, code: str, words: str) -> None:
+    """Every wrong request is answered with a problem that has a stable code and names the place."""
+    problem = rig.problem(method, path)
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert words in problem["detail"]
+    assert "suggestion" not in problem
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code", "suggestion"),
+    [
+        (f"{ANN}?att=2021-08-01", 400, "unknown_parameter", "at"),
+        (f"{ANN}?campaigns=small", 400, "unknown_parameter", "campaign"),
+        (f"{ANN}?campaign=smal", 404, "unknown_campaign", "small"),
+        ("/v1/users/ann/campaigns/smalll", 404, "unknown_campaign", "small"),
+    ],
+)
+def test_suggestions(rig: Rig, path: str, status: int, code: str, suggestion: str) -> None:
+    """A slip of the pen is answered with what was probably meant."""
+    problem = rig.problem("GET", path)
+    assert (problem["status"], problem["code"], problem["suggestion"]) == (status, code, suggestion)
+
+
+def test_allowed_methods_are_told(rig: Rig) -> None:
+    """405 names the methods in its header, too; HEAD is allowed where GET is."""
+    assert rig.client.post(ANN).headers["allow"] == "GET, HEAD"
+    assert rig.client.put("/v1/events").headers["allow"] == "POST"
+    assert rig.client.head(ANN).status_code == 200
+
+
+@pytest.mark.parametrize("raw", [b"%", b"a%2", b"%zz", b"%%41"])
+def test_a_broken_escape(raw: bytes) -> None:
+    """A percent sign without two digits is refused in every place, never read as itself."""
+    for read in (read_user_id, read_campaign_name, read_query):
+        for text in (raw, b"at=" + raw, b"campaign=" + raw):
+            with pytest.raises(Problem, match="write a percent sign as %25"):
+                read(text)
+
+
+@pytest.mark.parametrize("path", [ANN, "/v1/campaigns", "/v1/events", "/healthz", "/metrics", "/", "/none"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "testserver"])
+def test_another_host(rig: Rig, path: str, host: str) -> None:
+    """A request that names another host is refused on every path: DNS rebinding gets nothing."""
+    problem = rig.problem("GET", path, headers={"host": host})
+    assert (problem["status"], problem["code"]) == (421, "host_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [
+        (b"localhost", True), (b"LOCALHOST:8080", True), (b"127.0.0.1:80", True), (b"127.1.2.3", True),
+        (b"[::1]", True), (b"[::1]:8080", True), (b"", False), (b"::1", False), (b"[::1", False),
+        (b"localhost:x", False), (b"localhost.", False), (b"0.0.0.0", False), (b"10.0.0.1", False),
+        (b"[::1]x", False), (b"localhost@evil", False), (b"\xff", False),
+    ],
+)  # fmt: skip
+def test_hosts(host: bytes, is_loopback: bool) -> None:
+    """Only loopback names and addresses are taken, with any port."""
+    assert is_loopback_host(host) is is_loopback
+
+
+@pytest.mark.parametrize(
+    "path", [ANN, "/v1/users/ann/campaigns/small", "/v1/campaigns", "/metrics", "/readyz"]
+)
+def test_nothing_of_an_internal_error(rig: Rig, path: str) -> None:
+    """An unknown error is answered without a word of it; the server goes on."""
+    rig.store.error = RuntimeError("secret of the store")
+    answer = rig.client.get(path)
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json()["code"] == "internal_error"
+    assert answer.json()["detail"] == "The server failed; its log has the details."
+    assert "secret" not in answer.text
+    rig.store.error = None
+    assert rig.client.get(ANN).status_code == 200
+
+
+# --- events -------------------------------------------------------------------------------------------------
+
+
+def test_one_event(rig: Rig) -> None:
+    """One JSON event may span lines; the answer tells where it stands."""
+    event = json.dumps(json.loads(purchase("t1")), indent=1).encode()
+    answer = rig.client.post(
+        "/v1/events", content=event, headers={"content-type": "application/json; charset=utf-8"}
+    )
+    assert (answer.status_code, answer.headers["cache-control"]) == (202, "no-store")
+    partition = partition_of(b"ann", PARTITIONS)
+    assert answer.json() == {"accepted": 1, "position": {"partition": partition, "offset": 0}}
+    rig.work()
+    assert rig.counting()["measures"]["payments"] == 1
+
+
+def test_a_batch(rig: Rig) -> None:
+    """A batch is taken whole, blank lines aside; the position is that of its last event."""
+    answer = rig.post("", purchase("t1"), "  \r", purchase("t2", user="bob"), purchase("t3"), "")
+    assert answer == {"accepted": 3, "position": {"partition": partition_of(b"ann", PARTITIONS), "offset": 1}}
+    rig.work()
+    assert rig.counting()["measures"]["payments"] == 2
+
+
+def test_poison_is_taken_and_quarantined(rig: Rig) -> None:
+    """What cannot be read is accepted like any event, and found in quarantine with its bytes."""
+    broken = b'{"user_id":"ann",'
+    position = rig.post(purchase("t1"), broken)["position"]
+    rig.work()
+    (found,) = rig.store.quarantine(None, 10)
+    assert (found.partition, found.offset) == (position["partition"], position["offset"])
+    assert (found.reason, found.payload) == ("not_json", broken)
+    assert position["partition"] == partition_of_event(broken, PARTITIONS)
+    assert rig.counting()["measures"]["payments"] == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        (b"{}", {}, 415, "unsupported_media_type"),
+        (b"{}", {"content-type": "text/plain"}, 415, "unsupported_media_type"),
+        (b"x" * 1_001, JSON, 413, "body_too_large"),
+        (b"\n" * 4, NDJSON, 413, "body_too_large"),
+        (b"", JSON, 400, "no_events"),
+        (b" \n ", JSON, 400, "no_events"),
+        (b"", NDJSON, 400, "no_events"),
+        (b"\r\n\r\n", NDJSON, 400, "no_events"),
+    ],
+)
+def test_bodies_refused(narrow: Rig, body: bytes, headers: dict[str, str], status: int, code: str) -> None:
+    """A body of another type, above a limit or without events is refused, and nothing of it is taken."""
+    problem = narrow.problem("POST", "/v1/events", content=body, headers=headers)
+    assert (problem["status"], problem["code"]) == (status, code)
+    assert set(narrow.log.ends().values()) == {0}
+
+
+def test_a_body_that_announces_no_length(narrow: Rig) -> None:
+    """A streamed body is cut at the limit, too."""
+    problem = narrow.problem("POST", "/v1/events", content=iter([b"x" * 600] * 2), headers=JSON)
+    assert (problem["status"], problem["code"]) == (413, "body_too_large")
+    assert problem["detail"] == "body: it has more than 1,000 bytes; send at most that at once."
+
+
+def test_too_far_behind(narrow: Rig) -> None:
+    """With more events waiting than the limit none are taken, until the worker has caught up."""
+    narrow.post(purchase("t1"), purchase("t2"))
+    answer = narrow.client.post("/v1/events", content=purchase("t3"), headers=JSON)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json()["code"] == "overloaded"
+    assert answer.json()["detail"] == (
+        "More than 1 events wait to be applied. Nothing of this request was taken; "
+        "send it again after 2 seconds."
+    )
+    assert sum(narrow.log.ends().values()) == 2
+    narrow.work()
+    narrow.post(purchase("t3"))
+
+
+# --- operation ----------------------------------------------------------------------------------------------
+
+
+def test_alive_and_ready(rig: Rig) -> None:
+    """A server is ready while no event has waited too long; alive it is anyway."""
+    rig.post(purchase("t1"))
+    rig.clock.now += 60_000_000
+    answer = rig.client.get("/readyz")
+    assert (answer.status_code, answer.json(), answer.headers["cache-control"]) == (
+        200, {"status": "ready"}, "no-store",
+    )  # fmt: skip
+    rig.clock.now += 1_000_000
+    problem = rig.problem("GET", "/readyz")
+    assert (problem["status"], problem["code"]) == (503, "not_ready")
+    assert problem["detail"] == "An event has waited 61 seconds to be applied: is the worker running?"
+    assert rig.client.get("/healthz").json() == {"status": "alive"}
+    rig.work()
+    assert rig.client.get("/readyz").status_code == 200
+
+
+def test_not_ready_without_a_store(rig: Rig) -> None:
+    """A store that cannot be read makes the server not ready, and its error is not told."""
+    rig.store.error = StoreError("secret of the store")
+    problem = rig.problem("GET", "/readyz")
+    assert (problem["status"], problem["code"]) == (503, "not_ready")
+    assert problem["detail"] == "The store or the log cannot be read; the server's log has the details."
+    assert rig.client.get("/healthz").status_code == 200
+
+
+def test_metrics(rig: Rig) -> None:
+    """Events, duplicates, poison, lag and requests are counted exactly."""
+    rig.post(purchase("t1"), purchase("t1"), purchase("t2"), POISON, purchase("t1"))
+    rig.client.get(ANN)
+    rig.client.get(f"{ANN}?at=never")
+    rig.client.get("/v1/users/ann/none")
+    rig.clock.now += 1_500_000
+    partition, process = str(partition_of(b"ann", PARTITIONS)), str(os.getpid())
+    before = rig.samples()
+    assert before["rung_events_applied_total",] == 0
+    assert before["rung_lag_events", partition] == 5
+    assert before["rung_lag_seconds",] == 1.5
+    assert before["rung_log_end_offset", partition] == 5
+    assert before["rung_applied_offset", partition] == -1
+    rig.work()
+    after = rig.samples()
+    assert after["rung_events_applied_total",] == 4
+    assert after["rung_events_duplicate_total",] == 2
+    assert {key: value for key, value in after.items() if key[0] == "rung_events_quarantined_total"} == {
+        ("rung_events_quarantined_total", "missing_field"): 1
+    }
+    assert after["rung_batches_total",] == 1
+    assert after["rung_last_batch_events",] == 5
+    assert after["rung_last_batch_timestamp_seconds",] == rig.clock.now / 1_000_000
+    assert [after["rung_lag_events", str(number)] for number in range(PARTITIONS)] == [0] * PARTITIONS
+    assert after["rung_lag_seconds",] == 0
+    assert after["rung_applied_offset", partition] == 4
+    requests = {key[1:]: value for key, value in after.items() if key[0] == "rung_http_requests_total"}
+    assert requests == {
+        (process, "/metrics", "200"): 1,
+        (process, "/v1/events", "202"): 1,
+        (process, "/v1/users/{user_id}/status", "200"): 1,
+        (process, "/v1/users/{user_id}/status", "400"): 1,
+        (process, "other", "404"): 1,
+    }
+    route = "/v1/users/{user_id}/status"
+    assert after["rung_http_request_duration_seconds_count", process, route] == 2
+    assert after["rung_http_request_duration_seconds_bucket", "+Inf", process, route] == 2
+    assert 0 < after["rung_http_request_duration_seconds_sum", process, route] < 20
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/", "text/html"),
+        ("/page/status.css", "text/css"),
+        ("/page/status.js", "text/javascript"),
+        ("/page/words.js", "text/javascript"),
+        ("/page/icon.svg", "image/svg+xml"),
+    ],
+)
+def test_the_page(rig: Rig, path: str, media_type: str) -> None:
+    """The page's files are served with a policy that lets in nothing from elsewhere."""
+    answer = rig.client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith(media_type)
+    assert answer.headers["content-security-policy"].startswith("default-src 'self'")
+    assert "http://" not in answer.text.replace("http://www.w3.org/2000/svg", "")
