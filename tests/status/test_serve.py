@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.command import SPEC, program, purchase
+from cli.command import SPEC, purchase
 from end_to_end.test_kill import children_of, serving, wait_until_gone
+from rung.cli.errors import ExitCode
+from rung.cli.main import run
 from rung.status.serve import STOP_SECONDS_MAX, ServeError, loopback_address
 
 REFUSED = (
@@ -28,7 +30,7 @@ def home(tmp_path: Path) -> Path:
     spec = tmp_path / "small.yaml"
     spec.write_text(SPEC, encoding="utf-8")
     for arguments in (["init"], ["campaign", "apply", str(spec)]):
-        assert program("--home", tmp_path / "home", *arguments).code == 0
+        assert run(["--home", str(tmp_path / "home"), *arguments]) == 0
     return tmp_path / "home"
 
 
@@ -49,19 +51,20 @@ def test_not_loopback(host: str) -> None:
     assert str(caught.value) == REFUSED.replace("0.0.0.0", host)
 
 
-def test_refused_before_anything_starts(home: Path) -> None:
+def test_refused_before_anything_starts(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command says why it does not listen, and fails."""
-    ran = program("--home", home, "serve", "--host", "0.0.0.0")
-    assert (ran.code != 0, ran.err) == (True, f"error: {REFUSED}\n")
+    capsys.readouterr()
+    assert run(["--home", str(home), "serve", "--host", "0.0.0.0"]) == ExitCode.FAILED
+    assert capsys.readouterr().err == f"error: {REFUSED}\n"
 
 
-def test_a_taken_port(home: Path) -> None:
+def test_a_taken_port(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A port that something listens on is named, with the way out."""
+    capsys.readouterr()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ran = program("--home", home, "serve", "--port", str(port))
-    assert ran.code != 0
-    assert ran.err == (
+        assert run(["--home", str(home), "serve", "--port", str(port)]) == ExitCode.FAILED
+    assert capsys.readouterr().err == (
         f"error: cannot listen on 127.0.0.1 port {port}: Address already in use. "
         "Stop what listens there, or choose another port.\n"
     )

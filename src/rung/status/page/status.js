@@ -104,18 +104,27 @@ function rateCard(effective, campaign) {
     return card;
   }
   const met = effective.steps.filter((step) => step.met);
+  // What is added on some purchases only is not in the rate above.
+  const onAll = met.filter((step) => !step.on);
+  const onSome = met.filter((step) => step.on);
   card.append(
     element("h3", { textContent: `Rate in force, ${periodName(effective.period)}` }),
     element("p", { className: "rate", textContent: `${effective.rate_percent}%` }),
     element("p", { textContent: `${earnedWords(effective)}; in force until ${lastDay(effective.period)}.` }),
     measuresWords(effective, campaign),
-    element("p", { textContent: met.length === 0 ? "The base rate; no step was reached." : "The base rate, and" }),
-    met.length === 0
-      ? ""
-      : element("ul", { className: "earned" }, ...met.map((step) => element("li", { textContent: stepWords(step) }))),
+    element("p", { textContent: onAll.length === 0 ? "The base rate." : "The base rate, and" }),
+    ...stepList(onAll),
+    ...(onSome.length === 0 ? [] : [element("p", { textContent: "In addition, on some purchases:" })]),
+    ...stepList(onSome),
     stateWords(effective),
   );
   return card;
+}
+
+function stepList(steps) {
+  return steps.length === 0
+    ? []
+    : [element("ul", { className: "earned" }, ...steps.map((step) => element("li", { textContent: stepWords(step) })))];
 }
 
 function earnedWords({ period, earned_in: earnedIn }) {
