@@ -22,6 +22,9 @@ Figures = Mapping[tuple[str, int, str, str], int | Sequence[int]]
 """(campaign, version, measure, period) -> the value, or for a distinct measure the value of each token."""
 
 
+NO_CONDITIONS: list[object] = []
+
+
 def catalog_of(*specs: str, starts: Mapping[int, int] | None = None) -> Catalog:
     catalog = Catalog()
     for spec in specs:
@@ -165,7 +168,7 @@ def test_two_versions_at_once() -> None:
                                 "name": "mall",
                                 "met": True,
                                 "add_percent": "6.0",
-                                "conditions": [],
+                                "conditions": NO_CONDITIONS,
                                 "on": "service = 'mall'",
                             },
                         ],
