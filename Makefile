@@ -28,8 +28,8 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, import contracts
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/basedpyright
 
-bench: setup ## Measure this machine; writes bench/results/
-	@$(BIN)/python -m bench
+bench: setup ## Measure this machine, writes bench/results/; SCALE=0.01 is a quick look
+	@SCALE=$(SCALE) $(BIN)/python -m bench
 
 lock: ## Choose dependency versions again (needs uv)
 	@$(LOCK) --upgrade --output-file requirements.lock

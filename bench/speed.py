@@ -1,0 +1,202 @@
+"""From the log to the durable store: how fast one worker is, and how large the store gets."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from bench.report import Figure
+from rung import bootstrap
+from rung.campaign.catalog import Catalog
+from rung.campaign.spec import load
+from rung.traffic import IdKind, TrafficSettings, generate
+
+SPEC = """
+campaign: step
+timezone: Asia/Tokyo
+currency: JPY
+attributes: {service: string, method: string}
+versions:
+  - version: 0
+    counts_from: 2020-04
+    measures:
+      payments: {count: "amount >= 100"}
+      total:    {sum: amount}
+    reward:
+      base_percent: "0.5"
+      steps:
+        - {name: fifty-payments, when: "payments >= 50",   add_percent: "0.5"}
+        - {name: big-spender,    when: "total >= 100000",  add_percent: "0.5"}
+"""
+USERS = 1_000_000
+TRANSACTIONS = 10_000_000
+CHUNK_TRANSACTIONS = 500_000
+REPEATS = 3
+TRANSACTIONS_PER_SECOND = 10_000.0
+_MICROSECONDS = 1_000_000
+
+
+def month_start() -> int:
+    """Return the first instant of this month in UTC, in microseconds since the epoch."""
+    now = time.gmtime()
+    return int(time.mktime((now.tm_year, now.tm_mon, 1, 0, 0, 0, 0, 0, 0)) - time.timezone) * _MICROSECONDS
+
+
+class Traffic:
+    """Two-step transactions, chunk after chunk, each later in time than the ones before."""
+
+    def __init__(self, users: int, chunk_transactions: int, id_kind: IdKind = IdKind.ULID) -> None:
+        self.settings = TrafficSettings(
+            seed=1,
+            transactions=chunk_transactions,
+            users=users,
+            starts_at=month_start(),
+            transactions_per_second=TRANSACTIONS_PER_SECOND,
+            id_kind=id_kind,
+            attributes={"service": ("mall", "flea", "travel", "books", "daily"), "method": ("card", "balance")},
+        )
+
+    def chunk(self, **changes: object) -> list[bytes]:
+        """Return the next chunk's events: CREATED and then, some seconds later, COMPLETED."""
+        chosen = replace(self.settings, **changes)  # type: ignore[arg-type]
+        lasts = int(chosen.transactions / chosen.transactions_per_second * _MICROSECONDS)
+        self.settings = replace(self.settings, seed=chosen.seed + 1, starts_at=chosen.starts_at + lasts)
+        return list(chain.from_iterable(generate(chosen)))
+
+
+class Pipeline:
+    """An open home: log, worker and store in this process."""
+
+    def __init__(self, home: bootstrap.Home, log: bootstrap.Log, store: bootstrap.Store) -> None:
+        self._home = home
+        self._log = log
+        self._store = store
+        self._producer = log.producer()
+        self._worker = bootstrap.make_worker(home, log, store)
+        self.append_seconds = 0.0
+        self.appended = 0
+
+    def apply(self, events: list[bytes]) -> float:
+        """Append events, then let the worker catch up, and return how many it applied a second."""
+        started = time.perf_counter()
+        for first in range(0, len(events), 20_000):
+            self._producer.append(events[first : first + 20_000])
+        self.append_seconds += time.perf_counter() - started
+        self.appended += len(events)
+        started = time.perf_counter()
+        self._worker.run(threading.Event(), until_caught_up=True)
+        return len(events) / (time.perf_counter() - started)
+
+    def forget(self) -> None:
+        """Trim what is applied, so that the log's size stays small."""
+        for partition, applied in self._store.applied().items():
+            self._log.trim(partition, applied.offset + 1)
+
+    def store_bytes(self) -> int:
+        """Return the size of the store's file."""
+        return (self._home.store_folder / "data.mdb").stat().st_size
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Pipeline]:
+    """Open a home, and make it with the campaign if there is none."""
+    bootstrap.initialise(path)
+    home = bootstrap.open_home(path)
+    with bootstrap.opened_log(home) as log, bootstrap.opened_store(home) as store:
+        revision, record = store.catalog()
+        if record is None:
+            catalog = Catalog.decode(record).apply(load(SPEC, "bench"), {})
+            store.put_catalog(revision, catalog.encode(), store.applied())
+        yield Pipeline(home, log, store)
+
+
+def measure(folder: Path, scale: float) -> Iterator[Figure]:
+    """Measure, and leave a home with all users in `folder / "full"`."""
+    users = max(1_000, int(USERS * scale))
+    transactions = max(2_000, int(TRANSACTIONS * scale))
+    chunk = min(CHUNK_TRANSACTIONS, max(1_000, transactions // 4))
+    traffic = Traffic(users, chunk)
+    with opened(folder / "full") as full:
+        while full.appended < 2 * transactions:
+            rate = full.apply(traffic.chunk())
+            full.forget()
+            print(f"  {full.appended // 2:,} transactions stored, {rate:,.0f} events/s", flush=True)
+        per_transaction = full.store_bytes() / (full.appended / 2)
+        rates: dict[str, list[float]] = {"full": [], "empty": [], "one": [], "mixed": []}
+        for repeat in range(REPEATS):
+            # The same events into both, one right after the other: the machine may change meanwhile.
+            events = traffic.chunk()
+            rates["full"].append(full.apply(events))
+            with opened(folder / f"empty-{repeat}") as empty:
+                rates["empty"].append(empty.apply(events))
+            rates["one"].append(full.apply(traffic.chunk(created_events=False)))
+            rates["mixed"].append(
+                full.apply(
+                    traffic.chunk(
+                        refund_share=0.05,
+                        duplicate_share=0.05,
+                        gap_share=0.05,
+                        reorder_seconds=5.0,
+                        refund_seconds_max=60,
+                    )
+                )
+            )
+            full.forget()
+        appended = full.appended / full.append_seconds
+    yield Figure(
+        "log to durable store, one worker",
+        "events/s",
+        rates["full"],
+        ">= 100000",
+        f"{users:,} users, {transactions:,} stored transactions; CREATED and COMPLETED apart",
+    )
+    yield Figure("the same into an empty store", "events/s", rates["empty"])
+    ratios = [one / other for one, other in zip(rates["full"], rates["empty"], strict=True)]
+    yield Figure("full store against empty store", "ratio", ratios, ">= 0.7")
+    yield Figure("one event per transaction", "events/s", rates["one"], note="both steps at once")
+    yield Figure("with trouble", "events/s", rates["mixed"], note="5% refunds, duplicates and gaps; 5 s out of order")
+    yield Figure("append to the log", "events/s", [appended], note="batches of 20,000, fsync each")
+    yield Figure(
+        "store per two-step transaction", "bytes", [per_transaction], "<= 128", "time-ordered ids; users included"
+    )
+    yield from _random_ids(folder, users, transactions, chunk)
+
+
+def _random_ids(folder: Path, users: int, transactions: int, chunk: int) -> Iterator[Figure]:
+    """Measure random ids at a tenth of the size, beside time-ordered ones at the same size."""
+    for kind in (IdKind.ULID, IdKind.RANDOM):
+        traffic = Traffic(max(1_000, users // 10), chunk, kind)
+        rates: list[float] = []
+        with opened(folder / kind.value) as pipeline:
+            while pipeline.appended < 2 * transactions // 10:
+                rates.append(pipeline.apply(traffic.chunk()))
+                pipeline.forget()
+            per_transaction = pipeline.store_bytes() / (pipeline.appended / 2)
+        note = f"a tenth of the size, {kind.value} ids"
+        yield Figure("store per two-step transaction", "bytes", [per_transaction], note=note)
+        yield Figure("log to durable store", "events/s", rates[-REPEATS:], note=note)
+
+
+def profile(folder: Path, scale: float) -> Mapping[str, float]:
+    """Return the microseconds per event of each function that takes most of the worker's own time."""
+    import cProfile
+    import pstats
+
+    traffic = Traffic(max(1_000, int(USERS * scale)), max(1_000, int(CHUNK_TRANSACTIONS * min(1.0, scale * 10))))
+    with opened(folder / "profile") as pipeline:
+        pipeline.apply(traffic.chunk())
+        events = traffic.chunk()
+        profiler = cProfile.Profile()
+        profiler.enable()
+        pipeline.apply(events)
+        profiler.disable()
+    stats = pstats.Stats(profiler)
+    rows: dict[str, float] = {}
+    for (file, _line, name), (_calls, _primitive, own, _total, _callers) in stats.stats.items():  # type: ignore[attr-defined]
+        rows[f"{Path(file).name}:{name}"] = own / len(events) * _MICROSECONDS
+    return dict(sorted(rows.items(), key=lambda row: -row[1])[:15])
