@@ -18,7 +18,7 @@ _LIBRARIES: Final = (
 _SYNCS: Final = 100
 
 
-def facts(folder: Path) -> dict[str, Any]:
+def machine(folder: Path) -> dict[str, Any]:
     """Return the facts of this machine; `folder` is on the disk that is measured."""
     return {
         "commit": commit(),
@@ -27,9 +27,9 @@ def facts(folder: Path) -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        **{name: version(name) for name in _LIBRARIES},
         "sync_milliseconds": _sync_milliseconds(folder),
-        "load_average": os.getloadavg(),
+        "load_before": round(os.getloadavg()[0], 2),
     }
 
 

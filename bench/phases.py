@@ -54,9 +54,9 @@ def timed() -> Generator[dict[str, float]]:
 
 
 def as_profile(seconds: dict[str, float], whole_seconds: float, events: int) -> dict[str, str]:
-    """Return the microseconds per event and the share of each phase, the rest included."""
+    """Return the microseconds per event and the share of each phase, and of what is in none."""
     rest = whole_seconds - sum(seconds.values())
     return {
-        name: f"{spent / events * 1e6:6.2f} us/event {spent / whole_seconds:6.1%}"
+        name: f"{spent / events * 1e6:6.2f} us {spent / whole_seconds:6.1%}"
         for name, spent in (*seconds.items(), ("the rest", rest), ("all", whole_seconds))
     }

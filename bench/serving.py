@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import random
 import re
 import shutil
@@ -12,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,23 +28,48 @@ CONNECTIONS = 64
 READS_PER_SECOND = 10_000
 EVENTS_PER_SECOND = 10_000
 POST_EVENTS = 200
+POSTERS = 4
 PROBES_PER_SECOND = 20
+# Enough of them that a slow one never holds up the next one's start.
+PROBERS = 16
+PROBE_SECONDS_MAX = 30.0
+LOOK_EVERY_SECONDS = 0.003
 SCRIPT = Path(__file__).with_name("status.lua")
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A running `rung serve`."""
+
+    process_id: int
+    port: int
+    home: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Reads:
-    """What wrk saw."""
+    """What wrk saw; `late` is the share of paced requests that were sent over 10 ms too late."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
     errors: int
+    late: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """What one run of reads beside events showed."""
+
+    reads: Reads
+    events_per_second: float
+    after_sent_ms: list[float]
+    after_accepted_ms: list[float]
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[int]:
-    """Run `rung serve` on a home, and give its port."""
+def serving(home: Path) -> Generator[Server]:
+    """Run `rung serve` on a home."""
     command = [sys.executable, "-c", "from rung.cli.main import main; main()"]
     with subprocess.Popen(
         [*command, "--home", str(home), "serve", "--port", "0"], stderr=subprocess.PIPE, text=True
@@ -57,126 +84,190 @@ def serving(home: Path) -> Iterator[int]:
                 raise SystemExit("error: rung serve ended before it listened")
             # Somebody has to read on, or the server would wait for room in the pipe.
             threading.Thread(target=server.stderr.read, daemon=True).start()
-            yield int(found[1])
+            yield Server(server.pid, int(found[1]), home)
         finally:
             server.terminate()
-            server.wait(20)
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
 
 
-def read_statuses(port: int, users: int, seconds: int, connections: int, delay_ms: int) -> Reads:
-    """Let wrk read statuses of random users."""
+def read_statuses(server: Server, users: int, seconds: int, per_second: int = 0) -> Reads:
+    """Let wrk read statuses of random users, as fast as it can or at a steady rate."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("error: wrk is not installed. On Debian and Ubuntu: apt-get install wrk")
-    seed = random.SystemRandom().randrange(2**31)
-    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(SCRIPT), f"http://127.0.0.1:{port}"]
-    arguments = [str(users), str(delay_ms), str(seed)]
-    printed = subprocess.run([wrk, *options, "--", *arguments], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"RESULT (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+)", printed)
+    url = f"http://127.0.0.1:{server.port}"
+    options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT), url]
+    arguments = [str(users), str(per_second), str(random.randrange(2**31))]
+    ended = subprocess.run(
+        [wrk, *options, "--", *arguments], capture_output=True, text=True, check=False, timeout=seconds + 30
+    )
+    found = re.search(r"RESULT (\d+) (\d+) ([\d.]+) ([\d.]+) (\d+) ([\d.]+)", ended.stdout)
     if found is None:
-        raise SystemExit(f"error: wrk printed no result:\n{printed}")
-    requests, microseconds, p50, p99, errors = (float(text) for text in found.groups())
-    return Reads(requests / microseconds * 1_000_000, p50 / 1_000, p99 / 1_000, int(errors))
+        raise SystemExit(f"error: wrk printed no result:\n{ended.stdout}{ended.stderr}")
+    requests, microseconds, p50, p99, errors, late = (float(text) for text in found.groups())
+    return Reads(requests / microseconds * 1_000_000, p50 / 1_000, p99 / 1_000, int(errors), late)
 
 
-def measure(home: Path, scale: float) -> Iterator[Figure]:
+def measure(home: Path, scale: float, profiles: dict[str, dict[str, str]]) -> Iterator[Figure]:
     """Measure on a home that has the users of `bench.speed`."""
     users = max(1_000, int(USERS * scale))
     seconds = 10 if scale >= 1 else 3
-    with serving(home) as port:
-        read_statuses(port, users, 1, CONNECTIONS, 0)
-        peak = [read_statuses(port, users, seconds, CONNECTIONS, 0) for _ in range(REPEATS)]
-        errors = sum(reads.errors for reads in peak)
+    with serving(home) as server:
+        read_statuses(server, users, 2)
+        with _processor_shares(server, profiles, "status API, processor time"):
+            peak = [read_statuses(server, users, seconds) for _ in range(REPEATS)]
         yield Figure(
             "status API",
             "requests/s",
             [reads.per_second for reads in peak],
             ">= 30000",
-            f"wrk on the same cores, {CONNECTIONS} connections, {errors} errors",
+            f"wrk on the same cores, {CONNECTIONS} connections, {_errors(peak)}",
         )
-        yield Figure("status API, p99", "ms", [reads.p99_ms for reads in peak], "<= 10")
-        yield from _mixed(port, users, seconds)
+        yield Figure("status API, p99", "ms", [reads.p99_ms for reads in peak], "< 10")
+        print("Reads beside events ...", flush=True)
+        with _processor_shares(server, profiles, "reads beside events, processor time"):
+            runs = [_mixed(server, users, 2 * seconds) for _ in range(REPEATS)]
+    yield from _mixed_figures(runs)
 
 
-class _Poster(threading.Thread):
-    """Posts events at a steady rate."""
-
-    def __init__(self, port: int, users: int, seconds: float) -> None:
-        super().__init__(name="poster")
-        self._port = port
-        self._seconds = seconds
-        count = int(EVENTS_PER_SECOND * seconds)
-        self._events = Traffic(users, max(1, count // 2)).chunk(seed=time.time_ns() % 1_000_000_007)
-        self.posted = 0
-        self.rate = 0.0
-
-    def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
-        started = time.perf_counter()
-        for first in range(0, len(self._events), POST_EVENTS):
-            due = started + first / EVENTS_PER_SECOND
-            time.sleep(max(0.0, due - time.perf_counter()))
-            body = b"\n".join(self._events[first : first + POST_EVENTS])
-            connection.request("POST", "/v1/events", body, {"content-type": "application/x-ndjson"})
-            response = connection.getresponse()
-            response.read()
-            if response.status != http.HTTPStatus.ACCEPTED:
-                raise SystemExit(f"error: POST /v1/events answered {response.status}")
-            self.posted += min(POST_EVENTS, len(self._events) - first)
-        self.rate = self.posted / (time.perf_counter() - started)
+def _errors(reads: list[Reads]) -> str:
+    return f"{sum(one.errors for one in reads)} errors"
 
 
-class _Prober(threading.Thread):
-    """Posts one event after the other, and looks when the status shows each."""
-
-    def __init__(self, port: int, seconds: float) -> None:
-        super().__init__(name="prober")
-        self._port = port
-        self._seconds = seconds
-        self.after_sent_ms: list[float] = []
-        self.after_accepted_ms: list[float] = []
-
-    def run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
-        name = f"probe-{time.time_ns()}"
-        started = time.perf_counter()
-        for number in range(int(self._seconds * PROBES_PER_SECOND)):
-            time.sleep(max(0.0, started + number / PROBES_PER_SECOND - time.perf_counter()))
-            step = {"status": "COMPLETED", "at": datetime.now(UTC).isoformat(), "amount": 500}
-            event = {"transaction_id": f"{name}-{number}", "user_id": name, "history": [step]}
-            sent = time.perf_counter()
-            connection.request("POST", "/v1/events", json.dumps(event), {"content-type": "application/json"})
-            connection.getresponse().read()
-            accepted = time.perf_counter()
-            while self._payments(connection, name) <= number:
-                time.sleep(0.002)
-            seen = time.perf_counter()
-            self.after_sent_ms.append((seen - sent) * 1_000)
-            self.after_accepted_ms.append((seen - accepted) * 1_000)
-
-    def _payments(self, connection: http.client.HTTPConnection, name: str) -> int:
-        connection.request("GET", f"/v1/users/{name}/status")
-        (campaign,) = json.loads(connection.getresponse().read())["campaigns"]
-        return campaign["counting"]["measures"]["payments"]
+def _mixed_figures(runs: list[Mixed]) -> Iterator[Figure]:
+    reads = [run.reads for run in runs]
+    late = max(one.late for one in reads)
+    note = f"paced, {late:.1%} over 10 ms late, {_errors(reads)}"
+    # Rates that are offered exactly: a hundredth is for the ends of a run.
+    yield Figure("mixed: reads", "requests/s", [one.per_second for one in reads], ">= 9900", note)
+    yield Figure("mixed: reads, p99", "ms", [one.p99_ms for one in reads], note="from sending")
+    yield Figure(
+        "mixed: events ingested",
+        "events/s",
+        [run.events_per_second for run in runs],
+        ">= 9900",
+        f"posted, in batches of {POST_EVENTS}",
+    )
+    probes = f"{len(runs[0].after_sent_ms)} probes a sample"
+    for name, target, part in (("p50", "", 50), ("p99", "<= 250", 99)):
+        for since, samples in (
+            ("202", [run.after_accepted_ms for run in runs]),
+            ("sending", [run.after_sent_ms for run in runs]),
+        ):
+            values = [statistics.quantiles(one, n=100, method="inclusive")[part - 1] for one in samples]
+            yield Figure(f"mixed: event visible after {since}, {name}", "ms", values, target, probes)
 
 
-def _mixed(port: int, users: int, seconds: int) -> Iterator[Figure]:
+def _mixed(server: Server, users: int, seconds: int) -> Mixed:
     """Read and ingest at steady rates, and watch how soon events show."""
-    poster, prober = _Poster(port, users, seconds), _Prober(port, seconds)
-    poster.start()
-    prober.start()
-    # Each connection waits 10 ms before a request, so a hundred of them come to 10,000 a second,
-    # and some more make up for the time that an answer takes.
-    reads = read_statuses(port, users, seconds, READS_PER_SECOND // 100 * 125 // 100, 10)
-    poster.join()
-    prober.join()
-    yield Figure("mixed: reads", "requests/s", [reads.per_second], ">= 10000", f"{reads.errors} errors")
-    yield Figure("mixed: reads, p99", "ms", [reads.p99_ms])
-    yield Figure("mixed: events ingested", "events/s", [poster.rate], ">= 9900", f"in posts of {POST_EVENTS}")
-    for name, samples, target in (
-        ("mixed: event visible after 202, p99", prober.after_accepted_ms, "<= 250"),
-        ("mixed: event visible after sending, p99", prober.after_sent_ms, "<= 250"),
-        ("mixed: event visible after sending, p50", prober.after_sent_ms, ""),
-    ):
-        part = 99 if "p99" in name else 50
-        yield Figure(name, "ms", [statistics.quantiles(samples, n=100)[part - 1]], target, f"{len(samples)} probes")
+    events = Traffic(users, EVENTS_PER_SECOND * seconds // 2).chunk(
+        seed=time.time_ns() % 1_000_000_007, starts_at=time.time_ns() // 1_000
+    )
+    events = events[: EVENTS_PER_SECOND * seconds]
+    with ThreadPoolExecutor(POSTERS + PROBERS) as pool:
+        started = time.perf_counter()
+        posters = [pool.submit(_post, server, events, started, number) for number in range(POSTERS)]
+        probers = [pool.submit(_probe, server, started, seconds, number) for number in range(PROBERS)]
+        reads = read_statuses(server, users, seconds, READS_PER_SECOND)
+        ended = max(poster.result() for poster in posters)
+        probes = [probe for prober in probers for probe in prober.result()]
+    return Mixed(
+        reads,
+        len(events) / (ended - started),
+        [seen - sent for sent, _, seen in probes],
+        [seen - accepted for _, accepted, seen in probes],
+    )
+
+
+def _post(server: Server, events: list[bytes], started: float, poster: int) -> float:
+    """Post this poster's part of the events, each batch when it is due, and return when it ended."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    for first in range(poster * POST_EVENTS, len(events), POSTERS * POST_EVENTS):
+        batch = events[first : first + POST_EVENTS]
+        # A batch is due when its last event would have happened.
+        _sleep_until(started + (first + len(batch)) / EVENTS_PER_SECOND)
+        connection.request("POST", "/v1/events", b"\n".join(batch), {"content-type": "application/x-ndjson"})
+        _accepted(connection.getresponse())
+    return time.perf_counter()
+
+
+def _probe(server: Server, started: float, seconds: int, prober: int) -> list[tuple[float, float, float]]:
+    """Post events of a user of its own, and return in milliseconds when each was sent, accepted and seen."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    user = f"probe-{time.time_ns()}-{prober}"
+    times: list[tuple[float, float, float]] = []
+    for number in range(prober, seconds * PROBES_PER_SECOND, PROBERS):
+        _sleep_until(started + number / PROBES_PER_SECOND)
+        step = {"status": "COMPLETED", "at": datetime.now(UTC).isoformat(), "amount": 500}
+        event = {"transaction_id": f"{user}-{number}", "user_id": user, "history": [step]}
+        sent = time.perf_counter()
+        connection.request("POST", "/v1/events", json.dumps(event), {"content-type": "application/json"})
+        _accepted(connection.getresponse())
+        accepted = time.perf_counter()
+        while _payments(connection, user) <= len(times):
+            if time.perf_counter() - sent > PROBE_SECONDS_MAX:
+                raise RuntimeError(f"an event did not show within {PROBE_SECONDS_MAX:.0f} s")
+            time.sleep(LOOK_EVERY_SECONDS)
+        seen = time.perf_counter()
+        times.append((sent * 1_000, accepted * 1_000, seen * 1_000))
+    return times
+
+
+def _accepted(response: http.client.HTTPResponse) -> None:
+    body = response.read()
+    if response.status != http.HTTPStatus.ACCEPTED:
+        raise RuntimeError(f"POST /v1/events answered {response.status}: {body[:200]!r}")
+
+
+def _payments(connection: http.client.HTTPConnection, user: str) -> int:
+    connection.request("GET", f"/v1/users/{user}/status")
+    (campaign,) = json.loads(connection.getresponse().read())["campaigns"]
+    return campaign["counting"]["measures"]["payments"]
+
+
+def _sleep_until(at: float) -> None:
+    time.sleep(max(0.0, at - time.perf_counter()))
+
+
+@contextmanager
+def _processor_shares(server: Server, profiles: dict[str, dict[str, str]], name: str) -> Generator[None]:
+    """Note how much of one core each process uses within."""
+    started = time.perf_counter()
+    before, own_before = _processor_seconds(server), _own_seconds()
+    yield
+    seconds = time.perf_counter() - started
+    after = _processor_seconds(server)
+    shares = {part: spent - before.get(part, 0.0) for part, spent in after.items()}
+    for part, own_then, own_at_first in zip(("bench", "wrk"), _own_seconds(), own_before, strict=True):
+        shares[part] = own_then - own_at_first
+    profiles[name] = {part: f"{spent / seconds:6.0%} of a core" for part, spent in shares.items()}
+
+
+def _own_seconds() -> tuple[float, float]:
+    """Return the processor seconds of this process, and of the children that have ended."""
+    spent = os.times()
+    return spent.user + spent.system, spent.children_user + spent.children_system
+
+
+def _processor_seconds(server: Server) -> dict[str, float]:
+    """Return the processor seconds of the server's processes, by what they do."""
+    lock = (server.home / "worker.lock").read_text(encoding="ascii").strip()
+    spent: dict[str, float] = {}
+    waiting = [server.process_id]
+    while waiting:
+        process = waiting.pop()
+        for task in Path(f"/proc/{process}/task").iterdir():
+            waiting += [int(child) for child in (task / "children").read_text(encoding="ascii").split()]
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks = int(fields[11]) + int(fields[12])
+        if str(process) == lock:
+            name = "speed worker"
+        elif process == server.process_id:
+            name = "supervisor"
+        else:
+            name = "API"
+        spent[name] = spent.get(name, 0.0) + ticks / os.sysconf("SC_CLK_TCK")
+    return spent
