@@ -29,9 +29,8 @@ from rung.store.lmdb import LmdbStore
 from rung.store.port import Store
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
     from rung.speed.worker import Worker
+    from rung.status.api import Application
 
 Log: TypeAlias = EmbeddedLog
 """The log that commands get: producers, consumers and the state of the partitions."""
@@ -176,7 +175,7 @@ def worker_process(path: Path) -> None:
         make_worker(home, log, store).run(stop)
 
 
-def api_application(path: Path) -> ASGIApp:
+def api_application(path: Path) -> Application:
     """Return the API of a home: made in each spawned API process, which keeps log and store open."""
     from rung.status.api import Limits, Services, application
 

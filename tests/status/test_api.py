@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from rung.log.embedded import EmbeddedLog
 from rung.speed.worker import Worker, WorkerSettings
 from rung.status.api import Limits, Services, application
 from rung.status.hosts import is_loopback_host
-from rung.status.parameters import read_campaign_name, read_query, read_user_id
+from rung.status.parameters import read_query
 from rung.status.problem import Problem
 from rung.store.memory import MemoryStore
 from rung.store.port import Counters, Standing, StoreError
@@ -55,9 +55,9 @@ class FragileStore(MemoryStore):
         if self.error is not None:
             raise self.error
 
-    def standing(self, user_id: bytes, partition: int) -> Standing:
+    def standings(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
         self._check()
-        return super().standing(user_id, partition)
+        return super().standings(users)
 
     def catalog(self) -> tuple[int, bytes | None]:
         self._check()
@@ -231,6 +231,7 @@ def test_at(rig: Rig, at: str, period: str) -> None:
         ("%E3%83%A6", "ユ"),
         ("a+b", "a+b"),
         ("a%20b", "a b"),
+        ("a%2Fcampaigns%2Fb", "a/campaigns/b"),
         ("%25", "%"),
         ("x" * 128, "x" * 128),
     ],
@@ -333,11 +334,10 @@ def test_allowed_methods_are_told(rig: Rig) -> None:
 
 @pytest.mark.parametrize("raw", [b"%", b"a%2", b"%zz", b"%%41"])
 def test_a_broken_escape(raw: bytes) -> None:
-    """A percent sign without two digits is refused in every place, never read as itself."""
-    for read in (read_user_id, read_campaign_name, read_query):
-        for text in (raw, b"at=" + raw, b"campaign=" + raw):
-            with pytest.raises(Problem, match="write a percent sign as %25"):
-                read(text)
+    """A percent sign without two digits is refused everywhere in a query, never read as itself."""
+    for text in (raw, b"at=" + raw, b"campaign=" + raw):
+        with pytest.raises(Problem, match="write a percent sign as %25"):
+            read_query(text)
 
 
 @pytest.mark.parametrize("path", [ANN, "/v1/campaigns", "/v1/events", "/healthz", "/metrics", "/", "/none"])
@@ -351,13 +351,13 @@ def test_another_host(rig: Rig, path: str, host: str) -> None:
 @pytest.mark.parametrize(
     ("host", "is_loopback"),
     [
-        (b"localhost", True), (b"LOCALHOST:8080", True), (b"127.0.0.1:80", True), (b"127.1.2.3", True),
-        (b"[::1]", True), (b"[::1]:8080", True), (b"", False), (b"::1", False), (b"[::1", False),
-        (b"localhost:x", False), (b"localhost.", False), (b"0.0.0.0", False), (b"10.0.0.1", False),
-        (b"[::1]x", False), (b"localhost@evil", False), (b"\xff", False),
+        ("localhost", True), ("LOCALHOST:8080", True), ("127.0.0.1:80", True), ("127.1.2.3", True),
+        ("[::1]", True), ("[::1]:8080", True), ("", False), ("::1", False), ("[::1", False),
+        ("localhost:x", False), ("localhost.", False), ("0.0.0.0", False), ("10.0.0.1", False),
+        ("[::1]x", False), ("localhost@evil", False), ("\xff", False),
     ],
 )  # fmt: skip
-def test_hosts(host: bytes, is_loopback: bool) -> None:
+def test_hosts(host: str, is_loopback: bool) -> None:
     """Only loopback names and addresses are taken, with any port."""
     assert is_loopback_host(host) is is_loopback
 
@@ -436,10 +436,19 @@ def test_bodies_refused(narrow: Rig, body: bytes, headers: dict[str, str], statu
 
 
 def test_a_body_that_announces_no_length(narrow: Rig) -> None:
-    """A streamed body is cut at the limit, too."""
-    problem = narrow.problem("POST", "/v1/events", content=iter([b"x" * 600] * 2), headers=JSON)
-    assert (problem["status"], problem["code"]) == (413, "body_too_large")
-    assert problem["detail"] == "body: it has more than 1,000 bytes; send at most that at once."
+    """A streamed body is refused: nobody could tell whether its end is the end."""
+    problem = narrow.problem("POST", "/v1/events", content=iter([purchase("t1").encode()]), headers=JSON)
+    assert (problem["status"], problem["code"]) == (411, "length_required")
+    assert problem["detail"] == "Content-Length: it is missing; send the length of the body."
+    assert set(narrow.log.ends().values()) == {0}
+
+
+def test_a_body_shorter_than_announced(narrow: Rig) -> None:
+    """A body that ends before its announced length is refused whole."""
+    headers = {**JSON, "content-length": "900"}
+    problem = narrow.problem("POST", "/v1/events", content=purchase("t1").encode(), headers=headers)
+    assert (problem["status"], problem["code"]) == (400, "incomplete_body")
+    assert set(narrow.log.ends().values()) == {0}
 
 
 def test_too_far_behind(narrow: Rig) -> None:

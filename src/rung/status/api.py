@@ -1,4 +1,4 @@
-"""The status API: an ASGI application over a store and a log.
+"""The status API over a store and a log, for Granian (RSGI) and for every ASGI server.
 
     GET  /v1/users/{user_id}/status?at=&campaign=
     GET  /v1/users/{user_id}/campaigns/{campaign}?at=
@@ -12,121 +12,120 @@ Every error is problem+json. There is no authentication: it only answers to loop
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from rung.log.group_commit import GroupCommit
-from rung.log.port import LogError, Producer
-from rung.status import users
-from rung.status.describe import describe
+from rung.status.common_routes import CommonRoutes
 from rung.status.hosts import is_loopback_host
-from rung.status.ingest import append, overloaded, read_events
-from rung.status.lag import LogState, lag_events, measure_lag
-from rung.status.metrics import CONTENT_TYPE, Exposition, RequestMetrics
+from rung.status.metrics import RequestMetrics
 from rung.status.page import page_routes
-from rung.status.problem import MEDIA_TYPE, Problem, internal_error
-from rung.status.reader import StatusReader
-from rung.store.port import Store, StoreError
+from rung.status.problem import HEADERS, MEDIA_TYPE, Problem, internal_error
+from rung.status.reader import JointReader, StatusReader
+from rung.status.rsgi import RsgiExchange, RsgiScope, answer_by_asgi
+from rung.status.services import Limits, Services
+from rung.status.users import Target, UserRoutes, target_of
+
+__all__ = ["Application", "Limits", "Services", "application"]
 
 _log = logging.getLogger(__name__)
 
-_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-_JSON: Final = "application/json"
 _OTHER: Final = "other"
+_OK: Final = HTTPStatus.OK.value
+_OK_HEADERS: Final = [("content-type", "application/json"), *HEADERS.items()]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the API bears.
-
-    `body_*_max` bound one request. With more than `lag_events_max` events waiting to be applied it
-    takes no further ones; with one that waits longer than `lag_seconds_max` it is not ready.
-    """
-
-    body_bytes_max: int = 16 << 20
-    body_lines_max: int = 200_000
-    lag_events_max: int = 5_000_000
-    lag_seconds_max: float = 60.0
+class _Answer(NamedTuple):
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the API stands on.
-
-    `clock` gives microseconds since the epoch. `close` is called when the server stops, after the
-    last request and the last append.
-    """
-
-    store: Store
-    log: LogState
-    producer: Producer
-    clock: Callable[[], int]
-    close: Callable[[], None]
-    limits: Limits = field(default_factory=Limits)
+def application(services: Services) -> Application:
+    """Return the API; the server starts and stops it."""
+    return Application(services)
 
 
-def application(services: Services) -> ASGIApp:
-    """Return the API as an ASGI application; the server runs its lifespan."""
-    return _Application(services)
+class Application:
+    """The API. Under RSGI a user's status takes the shortest way; everything else is the same."""
 
-
-class _Application:
     def __init__(self, services: Services) -> None:
+        """Take the services, which must be open."""
         self._requests = RequestMetrics()
         reader = StatusReader(services.store, len(services.log.ends()))
-        self._users = users.UserRoutes(reader, services.clock)
-        self._others = _Others(services, reader, self._requests)
+        self._users = UserRoutes(JointReader(reader), services.clock)
+        self._common = CommonRoutes(services, reader, self._requests)
         self._starlette = Starlette(
-            routes=[*self._others.routes(), *page_routes()],
+            routes=[*self._common.routes(), *page_routes()],
             exception_handlers={Problem: _as_problem, HTTPException: _as_problem, Exception: _as_problem},
-            lifespan=self._others.lifespan,
+            lifespan=self._lifespan,
         )
         # A trailing slash is another path: a redirect would name the Host that the request names.
         self._starlette.router.redirect_slashes = False
         self._paths = {route.path for route in self._starlette.routes if isinstance(route, Route)}
 
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start, before the first request."""
+        self._common.start()
+
+    def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop, after the last request."""
+        self._common.stop()
+
+    async def __rsgi__(self, scope: RsgiScope, exchange: RsgiExchange) -> None:
+        """Answer one request."""
+        target = target_of(scope.path)
+        if target is None:
+            await answer_by_asgi(self, scope, exchange)
+            return
+        host: str | None = scope.headers.get("host")
+        status, headers, body = await self._answer(
+            target, scope.method, "" if host is None else host, scope.query_string.encode()
+        )
+        exchange.response_bytes(status, headers, body)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or run the lifespan."""
+        """Answer one ASGI request, or run the lifespan."""
         if scope["type"] != "http":
             await self._starlette(scope, receive, send)
             return
+        target = target_of(scope["path"])
+        if target is None:
+            await self._answer_common(scope, receive, send)
+            return
+        status, headers, body = await self._answer(
+            target, scope["method"], _host_of(scope), scope["query_string"]
+        )
+        await Response(body, status, dict(headers))(scope, receive, send)
+
+    async def _answer(self, target: Target, method: str, host: str, query_string: bytes) -> _Answer:
+        """Answer a request of a user's route."""
         started = perf_counter()
-        raw_path: bytes = scope["raw_path"]
-        route = self._users.route(raw_path) if raw_path.startswith(users.PREFIX) else None
-        if route is not None:
-            await self._answer_user(route, scope, send, started)
-        else:
-            await self._answer_other(scope, receive, send, started)
-
-    async def _answer_user(self, route: str, scope: Scope, send: Send, started: float) -> None:
         try:
-            _check_host(scope)
-            body = self._users.answer(scope["method"], scope["raw_path"], scope["query_string"])
-            start = _OK
+            _check_host(host)
+            answer = _Answer(_OK, _OK_HEADERS, await self._users.answer(method, target, query_string))
         except Problem as problem:
-            start, body = _problem_messages(problem)
+            answer = _problem_answer(problem)
         except Exception:
-            _log_failure(route)
-            start, body = _problem_messages(internal_error())
-        self._requests.observe(route, start["status"], perf_counter() - started)
-        await send(start)
-        await send({"type": "http.response.body", "body": body})
+            _log_failure(target.route)
+            answer = _problem_answer(internal_error())
+        self._requests.observe(target.route, answer.status, perf_counter() - started)
+        return answer
 
-    async def _answer_other(self, scope: Scope, receive: Receive, send: Send, started: float) -> None:
+    async def _answer_common(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request of another route, or of none."""
+        started = perf_counter()
         route = scope["path"] if scope["path"] in self._paths else _OTHER
         status = HTTPStatus.INTERNAL_SERVER_ERROR.value
 
@@ -137,7 +136,7 @@ class _Application:
             await send(message)
 
         try:
-            _check_host(scope)
+            _check_host(_host_of(scope))
             await self._starlette(scope, receive, send_and_see)
         except Problem as problem:
             await problem.response()(scope, receive, send_and_see)
@@ -146,104 +145,35 @@ class _Application:
             _log_failure(route)
         self._requests.observe(route, status, perf_counter() - started)
 
-
-class _Others:
-    """The routes that Starlette handles."""
-
-    def __init__(self, services: Services, reader: StatusReader, requests: RequestMetrics) -> None:
-        self._services = services
-        self._reader = reader
-        self._exposition = Exposition(
-            services.store.counters,
-            lambda: measure_lag(services.store, services.log, services.clock),
-            requests,
-            os.getpid(),
-        )
-        self._group_commit: GroupCommit | None = None
-
-    def routes(self) -> list[Route]:
-        return [
-            Route("/v1/campaigns", self.campaigns),
-            Route("/v1/events", self.events, methods=["POST"]),
-            Route("/healthz", self.healthz),
-            Route("/readyz", self.readyz),
-            Route("/metrics", self.metrics),
-        ]
-
     @asynccontextmanager
-    async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
-        self._group_commit = GroupCommit(self._services.producer)
+    async def _lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
+        self._common.start()
         try:
             yield
         finally:
-            self._group_commit.close()
-            self._services.close()
-
-    async def campaigns(self, request: Request) -> Response:
-        return Response(
-            msgspec.json.encode(describe(self._reader.catalog())), headers=_HEADERS, media_type=_JSON
-        )
-
-    async def events(self, request: Request) -> Response:
-        limits, store, log = self._services.limits, self._services.store, self._services.log
-        assert self._group_commit is not None
-        if lag_events(store, log) > limits.lag_events_max:
-            raise overloaded(f"More than {limits.lag_events_max:,} events wait to be applied")
-        payloads = await read_events(request, limits.body_bytes_max, limits.body_lines_max)
-        accepted = await append(self._group_commit, payloads)
-        return Response(
-            msgspec.json.encode(accepted), HTTPStatus.ACCEPTED.value, headers=_HEADERS, media_type=_JSON
-        )
-
-    async def healthz(self, request: Request) -> Response:
-        return Response(b'{"status":"alive"}', headers=_HEADERS, media_type=_JSON)
-
-    async def readyz(self, request: Request) -> Response:
-        try:
-            lag = measure_lag(self._services.store, self._services.log, self._services.clock)
-        except (StoreError, LogError):
-            _log.exception("not_ready")
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "not_ready",
-                "The store or the log cannot be read; the server's log has the details.",
-            ) from None
-        if lag.seconds > self._services.limits.lag_seconds_max:
-            raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "not_ready",
-                f"An event has waited {lag.seconds:.0f} seconds to be applied: is the worker running?",
-            )
-        return Response(b'{"status":"ready"}', headers=_HEADERS, media_type=_JSON)
-
-    async def metrics(self, request: Request) -> Response:
-        return Response(self._exposition.render(), headers={**_HEADERS, "content-type": CONTENT_TYPE})
+            self._common.stop()
 
 
-def _start(status: int, media_type: str, headers: dict[str, str]) -> Message:
-    named = {"content-type": media_type, **headers}
-    return {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [(name.encode(), value.encode()) for name, value in named.items()],
-    }
+def _problem_answer(problem: Problem) -> _Answer:
+    headers = [("content-type", MEDIA_TYPE), *problem.headers.items()]
+    return _Answer(problem.status.value, headers, problem.body())
 
 
-_OK: Final = _start(HTTPStatus.OK.value, _JSON, _HEADERS)
-
-
-def _problem_messages(problem: Problem) -> tuple[Message, bytes]:
-    return _start(problem.status.value, MEDIA_TYPE, problem.headers), problem.body()
-
-
-def _check_host(scope: Scope) -> None:
+def _host_of(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == b"host" and not is_loopback_host(value):
-            raise Problem(
-                HTTPStatus.MISDIRECTED_REQUEST,
-                "host_not_allowed",
-                "Host: this server only answers to localhost and to loopback addresses.",
-            )
+        if name == b"host":
+            return value.decode("latin-1")
+    return ""
+
+
+def _check_host(host: str) -> None:
+    # A browser always names a host, so a request without one is not led astray by a web page.
+    if host and not is_loopback_host(host):
+        raise Problem(
+            HTTPStatus.MISDIRECTED_REQUEST,
+            "host_not_allowed",
+            "Host: this server only answers to localhost and to loopback addresses.",
+        )
 
 
 def _log_failure(route: str) -> None:

@@ -11,9 +11,8 @@ from functools import lru_cache
 
 
 @lru_cache(maxsize=256)
-def is_loopback_host(host: bytes) -> bool:
+def is_loopback_host(name: str) -> bool:
     """Tell whether a Host header names loopback: `localhost` or a loopback address, with any port."""
-    name = host.decode("latin-1")
     if name.startswith("["):
         name, bracket, port = name[1:].partition("]")
         port = port.removeprefix(":") if bracket else "?"

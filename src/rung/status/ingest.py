@@ -16,6 +16,7 @@ from rung.status.problem import Problem
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 RETRY_AFTER_SECONDS: Final = 2
+_LENGTH_DIGITS_MAX: Final = 18
 
 
 class _Position(msgspec.Struct, frozen=True):
@@ -71,20 +72,23 @@ async def read_events(request: Request, bytes_max: int, lines_max: int) -> list[
 
 
 async def _read_body(request: Request, bytes_max: int) -> bytes:
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > bytes_max:
-        raise _too_large(f"it has {int(announced):,} bytes; send at most {bytes_max:,} at once.")
-    chunks: list[bytes] = []
-    size = 0
+    """Read a body whose length the request tells, so that a part of one is never taken for all."""
+    announced = request.headers.get("content-length", "")
+    if not announced.isdecimal():
+        raise Problem(
+            HTTPStatus.LENGTH_REQUIRED,
+            "length_required",
+            "Content-Length: it is missing; send the length of the body.",
+        )
+    if len(announced) > _LENGTH_DIGITS_MAX or int(announced) > bytes_max:
+        raise _too_large(f"it has {announced[:32]} bytes; send at most {bytes_max:,} at once.")
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > bytes_max:
-                raise _too_large(f"it has more than {bytes_max:,} bytes; send at most that at once.")
-            chunks.append(chunk)
+        body = await request.body()
     except ClientDisconnect:
-        raise Problem(HTTPStatus.BAD_REQUEST, "incomplete_body", "body: it ended early.") from None
-    return b"".join(chunks)
+        body = b""
+    if len(body) != int(announced):
+        raise Problem(HTTPStatus.BAD_REQUEST, "incomplete_body", "body: it ended early.")
+    return body
 
 
 def _too_large(detail: str) -> Problem:

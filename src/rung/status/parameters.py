@@ -1,4 +1,4 @@
-"""What a request for a status asks: read from the raw path and query, checked, and nothing guessed."""
+"""What a request for a status asks: checked, and nothing guessed."""
 
 from __future__ import annotations
 
@@ -32,35 +32,42 @@ class Query(NamedTuple):
 NOTHING_ASKED: Final = Query(None, None)
 
 
-def read_user_id(segment: bytes) -> bytes:
-    """Return the user id in a path segment, as UTF-8.
+def check_user_id(text: str) -> bytes:
+    """Return the user id of an unescaped path, as UTF-8.
 
     Raises:
-        Problem: 400, the id is empty, longer than 128 bytes, not UTF-8 or wrongly escaped.
+        Problem: 400, the id is empty, longer than 128 bytes or not UTF-8.
     """
-    user_id = _unescaped(segment, "user_id", "bad_user_id") if b"%" in segment else segment
-    if not user_id:
+    if not text:
         raise Problem(
             HTTPStatus.BAD_REQUEST, "bad_user_id", "user_id: it is empty; write /v1/users/USER/status."
         )
+    user_id = text.encode()
     if len(user_id) > USER_ID_BYTES_MAX:
         raise Problem(
             HTTPStatus.BAD_REQUEST,
             "bad_user_id",
             f"user_id: it has {len(user_id)} bytes; an id has at most {USER_ID_BYTES_MAX}.",
         )
-    if not user_id.isascii():
-        _text(user_id, "user_id", "bad_user_id")
+    if not text.isascii():
+        _refuse_replaced(text, "user_id", "bad_user_id")
     return user_id
 
 
-def read_campaign_name(segment: bytes) -> str:
-    """Return the campaign name in a path segment.
+def check_campaign_name(name: str) -> str:
+    """Return the campaign name of an unescaped path.
 
     Raises:
-        Problem: 400, the name is too long for any campaign, not UTF-8 or wrongly escaped.
+        Problem: 400, the name is too long for any campaign, or not UTF-8.
     """
-    return _campaign_name(_text(_unescaped(segment, "campaign", "bad_campaign"), "campaign", "bad_campaign"))
+    if len(name.encode()) > _CAMPAIGN_NAME_BYTES_MAX:
+        raise Problem(
+            HTTPStatus.BAD_REQUEST,
+            "bad_campaign",
+            f"campaign: no campaign has a name of more than {_CAMPAIGN_NAME_BYTES_MAX} bytes.",
+        )
+    _refuse_replaced(name, "campaign", "bad_campaign")
+    return name
 
 
 def read_query(query_string: bytes) -> Query:
@@ -96,7 +103,7 @@ def read_query(query_string: bytes) -> Query:
     campaign = found.get("campaign")
     return Query(
         None if at is None else read_at(at),
-        None if campaign is None else _campaign_name(campaign),
+        None if campaign is None else check_campaign_name(campaign),
     )
 
 
@@ -127,14 +134,10 @@ def _day(text: str) -> Period | None:
     return Period(PeriodKind.DAY, ordinal) if within else None
 
 
-def _campaign_name(name: str) -> str:
-    if len(name.encode()) > _CAMPAIGN_NAME_BYTES_MAX:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            "bad_campaign",
-            f"campaign: no campaign has a name of more than {_CAMPAIGN_NAME_BYTES_MAX} bytes.",
-        )
-    return name
+def _refuse_replaced(text: str, place: str, code: str) -> None:
+    """Refuse a text with the character that a server puts where a path is not UTF-8."""
+    if "\ufffd" in text:
+        raise Problem(HTTPStatus.BAD_REQUEST, code, f"{place}: it is not UTF-8.")
 
 
 def _unescaped(raw: bytes, place: str, code: str) -> bytes:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
+
+HEADERS: Final[Mapping[str, str]] = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+"""What every answer of the API carries."""
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:rung:problem:"
@@ -43,7 +47,7 @@ class Problem(Exception):
         self.code = code
         self.detail = detail
         self.suggestion = suggestion
-        self.headers = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
+        self.headers = {**HEADERS, **(headers or {})}
 
     def body(self) -> bytes:
         """Return the problem document; `suggestion` is left out if there is none."""

@@ -25,8 +25,8 @@ from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
-from starlette.types import ASGIApp
 
+from rung.status.api import Application
 from rung.status.hosts import is_loopback_address
 
 STOP_SECONDS_MAX: Final = 10
@@ -47,7 +47,7 @@ class ServeError(Exception):
 def serve(
     *,
     worker: Callable[[], None],
-    application: Callable[[], ASGIApp],
+    application: Callable[[], Application],
     host: str = "127.0.0.1",
     port: int = 8080,
     workers: int = 1,
@@ -112,7 +112,7 @@ class _Serving:
     def __init__(
         self,
         worker: Callable[[], None],
-        application: Callable[[], ASGIApp],
+        application: Callable[[], Application],
         address: str,
         port: int,
         workers: int,
@@ -131,7 +131,7 @@ class _Serving:
             "rung",
             address=address,
             port=port,
-            interface=Interfaces.ASGI,
+            interface=Interfaces.RSGI,
             workers=workers,
             # Granian's I/O thread beside Python's one: measured faster here than both in one.
             runtime_mode=RuntimeModes.mt,
@@ -207,7 +207,7 @@ def _run_worker(worker: Callable[[], None]) -> None:
     worker()
 
 
-def _load_application(application: Callable[[], ASGIApp]) -> ASGIApp:
+def _load_application(application: Callable[[], Application]) -> Application:
     _depend_on_parent()
     return application()
 

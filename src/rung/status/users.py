@@ -4,45 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from rung.status.evaluate import UnknownCampaign
-from rung.status.parameters import Query, read_campaign_name, read_query, read_user_id
+from rung.status.parameters import check_campaign_name, check_user_id, read_query
 from rung.status.problem import Problem
-from rung.status.reader import StatusReader
+from rung.status.reader import JointReader
 
-PREFIX: Final = b"/v1/users/"
 ROUTE_STATUS: Final = "/v1/users/{user_id}/status"
 ROUTE_CAMPAIGN: Final = "/v1/users/{user_id}/campaigns/{campaign}"
+_PREFIX: Final = "/v1/users/"
+_STATUS: Final = "/status"
+_CAMPAIGNS: Final = "/campaigns/"
 _METHODS: Final = frozenset({"GET", "HEAD"})
 
 
-class UserRoutes:
-    """Answers `GET /v1/users/{user_id}/status` and `GET /v1/users/{user_id}/campaigns/{campaign}`.
+class Target(NamedTuple):
+    """What a path names."""
 
-    Paths are matched before they are unescaped, so that an id may hold any character.
+    route: str
+    user_id: str
+    campaign: str | None
+
+
+def target_of(path: str) -> Target | None:
+    """Return what an unescaped path names, None if it is none of a user's.
+
+    Servers unescape paths, so a slash in an id looks like any other: an id may hold slashes, and
+    all between the first part of a path and its last is the id.
     """
+    if not path.startswith(_PREFIX):
+        return None
+    rest = path[len(_PREFIX) :]
+    if rest.endswith(_STATUS) and not rest.endswith(_CAMPAIGNS + "status"):
+        return Target(ROUTE_STATUS, rest[: -len(_STATUS)], None)
+    user_id, found, campaign = rest.rpartition(_CAMPAIGNS)
+    if not found or not campaign or "/" in campaign:
+        return None
+    return Target(ROUTE_CAMPAIGN, user_id, campaign)
 
-    def __init__(self, reader: StatusReader, clock: Callable[[], int]) -> None:
+
+class UserRoutes:
+    """Answers `GET /v1/users/{user_id}/status` and `GET /v1/users/{user_id}/campaigns/{campaign}`."""
+
+    def __init__(self, reader: JointReader, clock: Callable[[], int]) -> None:
         """Take the reader, and a clock in microseconds since the epoch for requests without `at`."""
         self._reader = reader
         self._clock = clock
         self._encode = msgspec.json.Encoder().encode
 
-    def route(self, raw_path: bytes) -> str | None:
-        """Return the route of a path that starts with `PREFIX`, None if there is none."""
-        match raw_path.split(b"/")[3:]:
-            case [_, b"status"]:
-                return ROUTE_STATUS
-            case [_, b"campaigns", _]:
-                return ROUTE_CAMPAIGN
-            case _:
-                return None
-
-    def answer(self, method: str, raw_path: bytes, query_string: bytes) -> bytes:
-        """Return the status document that a path with a route asks for.
+    async def answer(self, method: str, target: Target, query_string: bytes) -> bytes:
+        """Return the status document that a request asks for.
 
         Raises:
             Problem: 400, 404 or 405; the detail names the place and the fix.
@@ -54,15 +68,19 @@ class UserRoutes:
                 "This path takes GET and HEAD.",
                 headers={"allow": "GET, HEAD"},
             )
-        segments = raw_path.split(b"/")
-        user_id = read_user_id(segments[3])
-        query = read_query(query_string)
-        campaign = query.campaign
-        if len(segments) == 6:
-            campaign = _campaign_of_path(segments[5], query)
-        at = self._clock() if query.at is None else query.at
+        user_id = check_user_id(target.user_id)
+        at, campaign = read_query(query_string)
+        if target.campaign is not None:
+            if campaign is not None:
+                raise Problem(
+                    HTTPStatus.BAD_REQUEST,
+                    "repeated_parameter",
+                    "campaign: the path names it already; leave it out here.",
+                )
+            campaign = check_campaign_name(target.campaign)
+        reading = await self._reader.read(user_id)
         try:
-            return self._encode(self._reader.status(user_id, at, campaign))
+            return self._encode(reading.status(self._clock() if at is None else at, campaign))
         except UnknownCampaign as error:
             raise Problem(
                 HTTPStatus.NOT_FOUND,
@@ -70,13 +88,3 @@ class UserRoutes:
                 f"campaign: none is named {error.name[:64]!r}; GET /v1/campaigns lists them.",
                 suggestion=error.suggestion,
             ) from None
-
-
-def _campaign_of_path(segment: bytes, query: Query) -> str:
-    if query.campaign is not None:
-        raise Problem(
-            HTTPStatus.BAD_REQUEST,
-            "repeated_parameter",
-            "campaign: the path names it already; leave it out here.",
-        )
-    return read_campaign_name(segment)

@@ -146,14 +146,22 @@ class LmdbStore:
 
     def standing(self, user_id: bytes, partition: int) -> Standing:
         """See `Store.standing`."""
+        return self.standings([(user_id, partition)])[0]
+
+    def standings(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
+        """See `Store.standings`."""
         with self._environment.begin() as reading:
-            applied = reading.get(_PARTITION.pack(partition), db=self._applied)
-            return Standing(
-                reading.get(user_id, db=self._users),
-                reading.get(user_id, db=self._user_attributes),
-                NOTHING_APPLIED if applied is None else _unpack_applied(applied),
-                self._read_revision(reading),
-            )
+            applied, revision = self._read_applied(reading), self._read_revision(reading)
+            figures, attributes = self._users, self._user_attributes
+            return [
+                Standing(
+                    reading.get(user_id, db=figures),
+                    reading.get(user_id, db=attributes),
+                    applied.get(partition, NOTHING_APPLIED),
+                    revision,
+                )
+                for user_id, partition in users
+            ]
 
     def transactions(self, transaction_ids: Sequence[bytes]) -> Sequence[bytes | None]:
         """See `Store.transactions`."""

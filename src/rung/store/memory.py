@@ -41,13 +41,20 @@ class MemoryStore:
 
     def standing(self, user_id: bytes, partition: int) -> Standing:
         """See `Store.standing`."""
+        return self.standings([(user_id, partition)])[0]
+
+    def standings(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
+        """See `Store.standings`."""
         with self._lock:
-            return Standing(
-                self._users.get(user_id),
-                self._user_attributes.get(user_id),
-                self._applied.get(partition, NOTHING_APPLIED),
-                self._catalog[0],
-            )
+            return [
+                Standing(
+                    self._users.get(user_id),
+                    self._user_attributes.get(user_id),
+                    self._applied.get(partition, NOTHING_APPLIED),
+                    self._catalog[0],
+                )
+                for user_id, partition in users
+            ]
 
     def transactions(self, transaction_ids: Sequence[bytes]) -> Sequence[bytes | None]:
         """See `Store.transactions`."""

@@ -157,6 +157,10 @@ class Store(Protocol):
         """Return what a status is evaluated from."""
         ...
 
+    def standings(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
+        """Return the standing of each (user id, partition), all from one snapshot."""
+        ...
+
     def transactions(self, transaction_ids: Sequence[bytes]) -> Sequence[bytes | None]:
         """Return the stored record of each transaction, None where there is none."""
         ...
