@@ -50,7 +50,7 @@ class WorkerSection(Struct, frozen=True, forbid_unknown_fields=True):
 
     batch_events_max: Annotated[
         int, Meta(ge=1, le=1_000_000, description="The most events in one micro-batch.")
-    ] = 50_000
+    ] = 200_000
     batch_bytes_max: Annotated[
         int, Meta(ge=65_536, description="About the most bytes of events in one micro-batch.")
     ] = 64 * _MEBIBYTE

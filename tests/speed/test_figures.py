@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rung.plan.run import Contributions
 from rung.speed.figures import FigureOverflow, add_figures
 from rung.store.port import StoreError
-from rung.store.records import figures
+from rung.store.records import figures, figures_of
 
 Row: TypeAlias = tuple[int, int, int, int, int]
 """Owner, series, period, token and value."""
@@ -47,8 +47,13 @@ def test_sums_are_kept_and_zeros_are_not(first: list[Row], second: list[Row]) ->
     for owner, series, period, token, value in first + second:
         sums[owner, period, series, token] += value
     for owner, record in enumerate(records):
-        expected = sorted((key, value) for key, value in sums.items() if key[0] == owner and value)
-        assert list(figures(record)) == [(s, p, t, value) for (_, p, s, t), value in expected]
+        expected = sorted(
+            (t > 0, p, s, t, value) for (o, p, s, t), value in sums.items() if o == owner and value
+        )
+        assert list(figures(record)) == [(s, p, t, value) for _, p, s, t, value in expected]
+        for period in (0, 24_259, 47_481, 1):
+            found = sorted((s, t, value) for _, p, s, t, value in expected if p == period)
+            assert sorted(figures_of(record, period)) == found
     assert records == added([None] * OWNERS, first + second)
 
 
@@ -63,4 +68,4 @@ def test_a_figure_beyond_its_bounds_halts() -> None:
 def test_another_format_is_refused() -> None:
     """A record of another release is not read as if it were known."""
     with pytest.raises(StoreError, match="a user record has a format other than 1"):
-        added([b"\x02" + bytes(24)], [(0, 1, 0, 0, 1)])
+        added([b"\x02" + bytes(15)], [(0, 1, 0, 0, 1)])

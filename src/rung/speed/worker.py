@@ -47,7 +47,7 @@ COLLECTED_EVENTS_MAX: Final = 1_000_000
 class WorkerSettings:
     """Limits of a worker: the most that one batch takes, and how long an idle one waits."""
 
-    batch_events_max: int = 50_000
+    batch_events_max: int = 200_000
     batch_bytes_max: int = 64 * 1024 * 1024
     idle_wait_seconds: float = 0.2
 

@@ -3,16 +3,19 @@
 Every record starts with one byte that names its format; another byte than expected is refused,
 never read as if it were known. Integers are little-endian.
 
-Transaction, 53 bytes for one or two steps, 17 more for each further one:
+Transaction, 43 bytes for one or two steps, 12 more for each further one:
 
-    format u8 | steps u16 | user digest u64 | attributes digest u64 | steps x (status u8, at i64, amount i64)
+    format u8 | steps u16 | user digest u64 | attributes digest u64 | steps x (moment u56, amount u40)
 
-There is always room for two steps, because nearly every transaction gets its second soon: the
-record is then replaced in place, where a longer one would split a page of the store.
+A moment is the microseconds since the epoch times 8, plus the status code. There is always room for
+two steps, because nearly every transaction gets its second soon: the record is then replaced in place,
+where a longer one would split a page of the store.
 
-User: 24 bytes for each figure that is not zero, in the order of period, series and token:
+User: 13 bytes for each figure of a count or sum, then 21 for each of a distinct. Those that are zero are
+left out; both parts are in the order of period, series and token:
 
-    format u8 | figures x (series u32, period i32, token u64, value i64)
+    format u8 | plain u16 | plain x (series u24, period u16, value i64)
+                          | figures x (series u24, period u16, token u64, value i64)
 """
 
 from __future__ import annotations
@@ -32,14 +35,24 @@ from rung.transaction.history import Histories, Integers, spans
 from rung.transaction.merge import StoredTransactions
 
 FORMAT: Final = 1
-_FORMAT_BYTE: Final = bytes([FORMAT])
 _ROOM: Final = 2
 
 _HEAD: Final = np.dtype([("format", "u1"), ("steps", "<u2"), ("user", "<u8"), ("attributes", "<u8")])
-_STEP: Final = np.dtype([("status", "u1"), ("at", "<i8"), ("amount", "<i8")])
+_STEP: Final = np.dtype(
+    [("moment", "<u4"), ("moment_32", "<u2"), ("moment_48", "u1"), ("amount", "<u4"), ("amount_32", "u1")]
+)
+_STATUS_BITS: Final = 3
+
 FIGURE: Final = np.dtype([("series", "<u4"), ("period", "<i4"), ("token", "<u8"), ("value", "<i8")])
-_FIGURE: Final = struct.Struct("<IiQq")
-_PERIOD: Final = struct.Struct("<4xi")
+"""A figure in memory. A count or sum has token 0."""
+_PLAIN: Final = np.dtype([("series", "<u2"), ("series_16", "u1"), ("period", "<u2"), ("value", "<i8")])
+_DISTINCT: Final = np.dtype(
+    [("series", "<u2"), ("series_16", "u1"), ("period", "<u2"), ("token", "<u8"), ("value", "<i8")]
+)
+_USER_HEAD: Final = struct.Struct("<BH")
+_PLAIN_FIGURE: Final = struct.Struct("<HBHq")
+_DISTINCT_FIGURE: Final = struct.Struct("<HBHQq")
+_PERIOD: Final = struct.Struct("<3xH")
 _FIGURES_SHORT: Final = 16
 
 
@@ -63,9 +76,17 @@ def encode_transactions(transactions: StoredTransactions) -> list[bytes]:
         table["head"]["user"] = transactions.users[chosen]
         table["head"]["attributes"] = transactions.attributes[chosen]
         cells: Integers = histories.starts[chosen][:, None] + np.arange(int(steps))
-        table["steps"]["status"][:, :steps] = histories.statuses[cells]
-        table["steps"]["at"][:, :steps] = histories.ats[cells]
-        table["steps"]["amount"][:, :steps] = histories.amounts[cells]
+        moments, amounts = (
+            (histories.ats[cells] << _STATUS_BITS) | histories.statuses[cells],
+            histories.amounts[cells],
+        )
+        written = table["steps"][:, :steps]
+        written["moment"], written["moment_32"], written["moment_48"] = (
+            moments & 0xFFFF_FFFF,
+            moments >> 32 & 0xFFFF,
+            moments >> 48,
+        )
+        written["amount"], written["amount_32"] = amounts & 0xFFFF_FFFF, amounts >> 32
         width, encoded = table.dtype.itemsize, table.tobytes()
         for place, index in enumerate(chosen.tolist()):
             records[index] = encoded[place * width : (place + 1) * width]
@@ -94,11 +115,13 @@ def decode_transactions(records: Sequence[bytes | None]) -> StoredTransactions:
     first = np.repeat(starts + _HEAD.itemsize, lengths[present])
     within = spans(np.zeros(len(present), dtype=np.int64), lengths[present])
     steps = _rows(data, first + within * _STEP.itemsize, _STEP)
+    low, middle, high = (steps[name].astype(np.int64) for name in ("moment", "moment_32", "moment_48"))
+    moments = low | middle << 32 | high << 48
     histories = Histories.of_lengths(
         lengths,
-        np.ascontiguousarray(steps["status"]),
-        np.ascontiguousarray(steps["at"]),
-        np.ascontiguousarray(steps["amount"]),
+        (moments & (1 << _STATUS_BITS) - 1).astype(np.uint8),
+        moments >> _STATUS_BITS,
+        steps["amount"].astype(np.int64) | steps["amount_32"].astype(np.int64) << 32,
     )
     return StoredTransactions(users, attributes, histories)
 
@@ -111,32 +134,68 @@ def _rows(data: NDArray[np.uint8], starts: Integers, dtype: np.dtype[np.void]) -
 
 def encode_figures(owners: Integers, figures: NDArray[np.void], count: int) -> list[bytes]:
     """Return `count` user records from sorted `FIGURE` rows; `owners` names each row's record, ascending."""
-    ends = np.cumsum(np.bincount(owners, minlength=count)) * FIGURE.itemsize
-    encoded = figures.tobytes()
+    plain = figures["token"] == 0
+    plain_bytes, plain_ends = _packed(owners[plain], figures[plain], _PLAIN, count)
+    distinct_bytes, distinct_ends = _packed(owners[~plain], figures[~plain], _DISTINCT, count)
     records: list[bytes] = []
-    start = 0
-    for end in ends.tolist():
-        records.append(_FORMAT_BYTE + encoded[start:end])
-        start = end
+    start = distinct_start = 0
+    for end, distinct_end in zip(plain_ends, distinct_ends, strict=True):
+        head = _USER_HEAD.pack(FORMAT, (end - start) // _PLAIN.itemsize)
+        records.append(head + plain_bytes[start:end] + distinct_bytes[distinct_start:distinct_end])
+        start, distinct_start = end, distinct_end
     return records
 
 
+def _packed(
+    owners: Integers, figures: NDArray[np.void], dtype: np.dtype[np.void], count: int
+) -> tuple[bytes, list[int]]:
+    """Return figures in their stored form, and where those of each of `count` owners end."""
+    packed = np.zeros(len(figures), dtype=dtype)
+    packed["series"], packed["series_16"] = figures["series"] & 0xFFFF, figures["series"] >> 16
+    for name in ("period", "token", "value"):
+        if name in (packed.dtype.names or ()):
+            packed[name] = figures[name]
+    ends: list[int] = (np.cumsum(np.bincount(owners, minlength=count)) * dtype.itemsize).tolist()
+    return packed.tobytes(), ends
+
+
 def decode_figures(records: Sequence[bytes | None]) -> tuple[Integers, NDArray[np.void]]:
-    """Return the figures of many user records, and for each the index of its record, ascending.
+    """Return the figures of many user records, in no order, and for each the index of its record.
 
     Raises:
         StoreError: a record has an unknown format.
     """
-    sizes = np.array([0 if record is None else len(record) for record in records], dtype=np.int64)
-    data = np.frombuffer(b"".join([record for record in records if record is not None]), dtype=np.uint8)
-    present = sizes > 0
-    formats = (np.cumsum(sizes) - sizes)[present]
-    if (data[formats] != FORMAT).any():
+    owners = np.array([index for index, record in enumerate(records) if record is not None], dtype=np.int64)
+    found = [record for record in records if record is not None]
+    sizes = np.array([len(record) for record in found], dtype=np.int64)
+    data = np.frombuffer(b"".join(found), dtype=np.uint8)
+    starts = np.cumsum(sizes) - sizes
+    if (data[starts] != FORMAT).any():
         raise _refuse("user")
-    is_figure = np.ones(len(data), dtype=np.bool_)
-    is_figure[formats] = False
-    figures = data[is_figure].view(FIGURE)
-    return np.repeat(np.arange(len(records)), sizes // FIGURE.itemsize), figures
+    plain_counts = data[starts + 1].astype(np.int64) | data[starts + 2].astype(np.int64) << 8
+    firsts = starts + _USER_HEAD.size
+    middles = firsts + plain_counts * _PLAIN.itemsize
+    distinct_counts = (starts + sizes - middles) // _DISTINCT.itemsize
+    plain = _unpacked(data, firsts, plain_counts, _PLAIN)
+    distinct = _unpacked(data, middles, distinct_counts, _DISTINCT)
+    return (
+        np.concatenate([np.repeat(owners, plain_counts), np.repeat(owners, distinct_counts)]),
+        np.concatenate([plain, distinct]),
+    )
+
+
+def _unpacked(
+    data: NDArray[np.uint8], firsts: Integers, counts: Integers, dtype: np.dtype[np.void]
+) -> NDArray[np.void]:
+    """Read `counts[i]` stored figures that follow one another from `firsts[i]` on."""
+    within = spans(np.zeros(len(counts), dtype=np.int64), counts)
+    packed = _rows(data, np.repeat(firsts, counts) + within * dtype.itemsize, dtype)
+    figures = np.zeros(len(packed), dtype=FIGURE)
+    figures["series"] = packed["series"] | packed["series_16"].astype(np.uint32) << 16
+    for name in ("period", "token", "value"):
+        if name in (packed.dtype.names or ()):
+            figures[name] = packed[name]
+    return figures
 
 
 def figures(record: bytes | None) -> Iterator[tuple[int, int, int, int]]:
@@ -149,39 +208,64 @@ def figures(record: bytes | None) -> Iterator[tuple[int, int, int, int]]:
         StoreError: the record has an unknown format.
     """
     if record is None:
-        return iter(())
-    if record[0] != FORMAT:
-        raise _refuse("user")
-    return _FIGURE.iter_unpack(memoryview(record)[1:])
+        return
+    middle = _middle_of(record)
+    for place in range(_USER_HEAD.size, middle, _PLAIN.itemsize):
+        low, high, period, value = _PLAIN_FIGURE.unpack_from(record, place)
+        yield low | high << 16, period, 0, value
+    for place in range(middle, len(record), _DISTINCT.itemsize):
+        low, high, period, token, value = _DISTINCT_FIGURE.unpack_from(record, place)
+        yield low | high << 16, period, token, value
 
 
 def figures_of(record: bytes | None, period: int) -> list[tuple[int, int, int]]:
     """Return (series, token, value) for each figure of one period (its ordinal), as `figures` does.
-
-    A record is in the order of the periods and mostly asked for the last ones: a short one is read
-    from its end, and in a long one the period is found by bisection.
 
     Raises:
         StoreError: the record has an unknown format.
     """
     if record is None:
         return []
-    if record[0] != FORMAT:
-        raise _refuse("user")
-    places = range(1, len(record), _FIGURE.size)
-    if len(places) > _FIGURES_SHORT:
-        places = places[
-            : bisect_right(places, period, key=lambda place: _PERIOD.unpack_from(record, place)[0])
-        ]
+    middle = _middle_of(record)
     found: list[tuple[int, int, int]] = []
-    unpack = _FIGURE.unpack_from
-    for place in reversed(places):
-        series, ordinal, token, value = unpack(record, place)
-        if ordinal == period:
-            found.append((series, token, value))
-        elif ordinal < period:
+    unpack = _PLAIN_FIGURE.unpack_from
+    for place in _places(record, range(_USER_HEAD.size, middle, _PLAIN.itemsize), period):
+        low, high, ordinal, value = unpack(record, place)
+        if ordinal != period:
             break
+        found.append((low | high << 16, 0, value))
+    if middle == len(record):
+        return found
+    unpack = _DISTINCT_FIGURE.unpack_from
+    for place in _places(record, range(middle, len(record), _DISTINCT.itemsize), period):
+        low, high, ordinal, token, value = unpack(record, place)
+        if ordinal != period:
+            break
+        found.append((low | high << 16, token, value))
     return found
+
+
+def _middle_of(record: bytes) -> int:
+    """Return where the figures of distinct measures start in a user's record."""
+    found, plain = _USER_HEAD.unpack_from(record)
+    if found != FORMAT:
+        raise _refuse("user")
+    return _USER_HEAD.size + plain * _PLAIN.itemsize
+
+
+def _places(record: bytes, places: range, period: int) -> range:
+    """Return the places of figures from the last one of a period backwards.
+
+    Mostly the last periods are asked for: few places are looked at from their end, many bisected.
+    """
+    period_at = _PERIOD.unpack_from
+    if len(places) > _FIGURES_SHORT:
+        end = bisect_right(places, period, key=lambda place: period_at(record, place)[0])
+    else:
+        end = len(places)
+        while end and period_at(record, places[end - 1])[0] > period:
+            end -= 1
+    return places[:end][::-1]
 
 
 @dataclass(frozen=True, slots=True)
