@@ -247,9 +247,9 @@ def figures_of(record: bytes | None, period: int) -> list[tuple[int, int, int]]:
 
 def _middle_of(record: bytes) -> int:
     """Return where the figures of distinct measures start in a user's record."""
-    found, plain = _USER_HEAD.unpack_from(record)
-    if found != FORMAT:
+    if record[0] != FORMAT:
         raise _refuse("user")
+    _format, plain = _USER_HEAD.unpack_from(record)
     return _USER_HEAD.size + plain * _PLAIN.itemsize
 
 
