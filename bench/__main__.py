@@ -7,11 +7,12 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench import serving, speed
 from bench.machine import PROJECT, machine
-from bench.report import Figure, show, show_profile, write
+from bench.report import Figure, line, show, show_profile, write
 
 TIME_LIMIT_SECONDS = 40 * 60
 
@@ -20,28 +21,42 @@ def main() -> None:
     scale = _scale(os.environ.get("SCALE") or "1")
     if shutil.which("wrk") is None:
         raise SystemExit("error: wrk is not installed. On Debian and Ubuntu: apt-get install wrk")
-    for number in (signal.SIGALRM, signal.SIGTERM):
+    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     signal.alarm(TIME_LIMIT_SECONDS)
     figures: list[Figure] = []
     profiles: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory(prefix="rung-bench-") as folder:
         facts = machine(Path(folder))
-        print("Log to store ...", flush=True)
-        figures += speed.measure(Path(folder), scale, profiles)
-        print("Status API ...", flush=True)
-        figures += serving.measure(Path(folder) / "full", scale, profiles)
-        print("Profile ...", flush=True)
-        profiles["worker's functions, microseconds per event under the profiler"] = speed.profile(
-            Path(folder), scale
-        )
+        try:
+            for figure in _measured(Path(folder), scale, profiles):
+                figures.append(figure)
+                print(f"  {line(figure)}", flush=True)
+        except _Stopped as stopped:
+            # What was measured until then took minutes, and is as good as in a whole run.
+            facts["stopped_by"] = str(stopped)
     facts["load_after"] = round(os.getloadavg()[0], 2)
     show(facts, figures)
     for name, lines in profiles.items():
         show_profile(name, lines)
     print(f"\nWritten to {write(PROJECT / 'bench' / 'results', facts, scale, figures, profiles)}")
+    if "stopped_by" in facts:
+        raise SystemExit(f"error: stopped by {facts['stopped_by']}: the figures above are not all")
     if scale == 1 and any(figure.verdict.startswith("short") for figure in figures):
         sys.exit(1)
+
+
+class _Stopped(BaseException):
+    """A signal asked to stop, or the time is up; not an `Exception`, so that nothing else handles it."""
+
+
+def _measured(folder: Path, scale: float, profiles: dict[str, dict[str, str]]) -> Iterator[Figure]:
+    print("Log to store ...", flush=True)
+    yield from speed.measure(folder, scale, profiles)
+    print("Status API ...", flush=True)
+    yield from serving.measure(folder / "full", scale, profiles)
+    print("Profile ...", flush=True)
+    profiles["worker's functions, microseconds per event under the profiler"] = speed.profile(folder, scale)
 
 
 def _scale(text: str) -> float:
@@ -55,7 +70,7 @@ def _scale(text: str) -> float:
 
 
 def _stop(number: int, _frame: object) -> None:
-    raise SystemExit(f"error: stopped by {signal.Signals(number).name}; nothing was written")
+    raise _Stopped(signal.Signals(number).name)
 
 
 main()

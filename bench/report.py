@@ -101,6 +101,11 @@ def show(facts: Mapping[str, Any], figures: Sequence[Figure]) -> None:
     console.print(table)
 
 
+def line(figure: Figure) -> str:
+    """Return a figure as one line."""
+    return f"{figure.name}: {_number(figure.median)} {figure.unit} {figure.verdict}".rstrip()
+
+
 def show_profile(name: str, lines: Mapping[str, str]) -> None:
     """Print where time goes."""
     print(f"\n{name}:")

@@ -165,12 +165,20 @@ def measure(folder: Path, scale: float, profiles: dict[str, dict[str, str]]) -> 
     transactions = max(2_000, int(TRANSACTIONS * scale))
     chunk = min(CHUNK_TRANSACTIONS, max(1_000, transactions // 4))
     traffic = Traffic(users, chunk)
+    filling: list[float] = []
     with opened(folder / "full") as full:
         while full.appended < 2 * transactions:
-            rate = full.apply(traffic.chunk())
+            filling.append(full.apply(traffic.chunk()))
             full.forget()
-            print(f"  {full.appended // 2:,} transactions stored, {rate:,.0f} events/s", flush=True)
-        per_transaction = full.store_bytes() / (full.appended / 2)
+            print(f"  {full.appended // 2:,} transactions stored, {filling[-1]:,.0f} events/s", flush=True)
+        yield Figure(
+            "store per two-step transaction",
+            "bytes",
+            [full.store_bytes() / (full.appended / 2)],
+            "<= 128",
+            f"{users:,} users, {full.appended // 2:,} transactions, ids in order of time",
+        )
+        yield Figure("log to store, filling", "events/s", filling, note="every chunk from the first on")
         rates: dict[str, list[float]] = {"full": [], "empty": [], "one": [], "mixed": []}
         for repeat in range(REPEATS):
             # The same events into both, one right after the other: the machine may change meanwhile.
@@ -211,13 +219,6 @@ def measure(folder: Path, scale: float, profiles: dict[str, dict[str, str]]) -> 
     trouble = "5% refunds, duplicates and gaps; 5 s out of order"
     yield Figure("with trouble", "events/s", rates["mixed"], note=trouble)
     yield Figure("append to the log", "events/s", [appended], note="batches of 20,000, fsync each")
-    yield Figure(
-        "store per two-step transaction",
-        "bytes",
-        [per_transaction],
-        "<= 128",
-        "ids in order of time; users included",
-    )
     yield from _random_ids(folder, users, transactions, chunk)
 
 
