@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import NamedTuple
+
+import msgspec
 
 from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog
@@ -14,7 +15,7 @@ from rung.store.port import Standing, Store
 from rung.transaction.routing import partition_of
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True):
     """One user's standing, and the evaluator of the very catalog that its figures were counted by."""
 
     user_id: bytes

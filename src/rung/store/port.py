@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import msgspec
+
 
 class StoreError(Exception):
     """The store cannot do what was asked, and no retry will help; the text names the fix."""
@@ -100,9 +102,10 @@ class Change:
     counters: Counters
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """One user's records and the state of one partition, from a single snapshot.
+
+    A msgspec struct, because every read of a status makes one: it takes a tenth of a dataclass's time.
 
     `catalog_revision` (0: empty) names the catalog that the figures belong to: a reader that has
     compiled another revision reads the catalog again, so it needs no cache with a lifetime.
