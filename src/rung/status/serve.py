@@ -126,7 +126,7 @@ class _Serving:
             target=_run_worker, args=(worker,), name="rung-worker"
         )
         self._stopping = threading.Event()
-        self._failure: str | None = None
+        self._worker_ended = False
         self._server = Server(
             "rung",
             address=address,
@@ -155,8 +155,9 @@ class _Serving:
         finally:
             self._stopping.set()
             self._stop_worker()
-        if self._failure is not None:
-            raise ServeError(self._failure)
+        if self._worker_ended:
+            code = self._worker.exitcode
+            raise ServeError(f"the speed worker ended by itself (exit code {code}); its error stands above")
         if api_failed:
             raise ServeError("an API process ended by itself; its error stands above")
 
@@ -172,10 +173,10 @@ class _Serving:
         self._server.main_loop_interrupt.set()
 
     def _watch_worker(self) -> None:
-        self._worker.join()
+        # Not `join`: only one thread may reap the process, and that is the one that stops it.
+        wait([self._worker.sentinel])
         if not self._stopping.wait(_SIGNAL_SECONDS) and not self._server.interrupt_signal:
-            code = self._worker.exitcode
-            self._failure = f"the speed worker ended by itself (exit code {code}); its error stands above"
+            self._worker_ended = True
             self._interrupt()
 
     def _announce(self) -> None:
