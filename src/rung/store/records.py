@@ -53,7 +53,10 @@ _USER_HEAD: Final = struct.Struct("<BH")
 _PLAIN_FIGURE: Final = struct.Struct("<HBHq")
 _DISTINCT_FIGURE: Final = struct.Struct("<HBHQq")
 _PERIOD: Final = struct.Struct("<3xH")
-_FIGURES_SHORT: Final = 16
+_USER_HEAD_BYTES: Final = _USER_HEAD.size
+_PLAIN_BYTES: Final = _PLAIN_FIGURE.size
+_DISTINCT_BYTES: Final = _DISTINCT_FIGURE.size
+_BYTES_SHORT: Final = 256
 
 
 def _refuse(kind: str) -> StoreError:
@@ -210,16 +213,18 @@ def figures(record: bytes | None) -> Iterator[tuple[int, int, int, int]]:
     if record is None:
         return
     middle = _middle_of(record)
-    for place in range(_USER_HEAD.size, middle, _PLAIN.itemsize):
+    for place in range(_USER_HEAD_BYTES, middle, _PLAIN_BYTES):
         low, high, period, value = _PLAIN_FIGURE.unpack_from(record, place)
         yield low | high << 16, period, 0, value
-    for place in range(middle, len(record), _DISTINCT.itemsize):
+    for place in range(middle, len(record), _DISTINCT_BYTES):
         low, high, period, token, value = _DISTINCT_FIGURE.unpack_from(record, place)
         yield low | high << 16, period, token, value
 
 
 def figures_of(record: bytes | None, period: int) -> list[tuple[int, int, int]]:
     """Return (series, token, value) for each figure of one period (its ordinal), as `figures` does.
+
+    Mostly the last periods are asked for, so each part is read from its end; a long one is bisected.
 
     Raises:
         StoreError: the record has an unknown format.
@@ -229,19 +234,22 @@ def figures_of(record: bytes | None, period: int) -> list[tuple[int, int, int]]:
     middle = _middle_of(record)
     found: list[tuple[int, int, int]] = []
     unpack = _PLAIN_FIGURE.unpack_from
-    for place in _places(record, range(_USER_HEAD.size, middle, _PLAIN.itemsize), period):
+    for place in range(_last_of(record, _USER_HEAD_BYTES, middle, _PLAIN_BYTES, period), 0, -_PLAIN_BYTES):
         low, high, ordinal, value = unpack(record, place)
-        if ordinal != period:
+        if ordinal == period:
+            found.append((low | high << 16, 0, value))
+        elif ordinal < period:
             break
-        found.append((low | high << 16, 0, value))
-    if middle == len(record):
+    end = len(record)
+    if middle == end:
         return found
     unpack = _DISTINCT_FIGURE.unpack_from
-    for place in _places(record, range(middle, len(record), _DISTINCT.itemsize), period):
+    for place in range(_last_of(record, middle, end, _DISTINCT_BYTES, period), middle - 1, -_DISTINCT_BYTES):
         low, high, ordinal, token, value = unpack(record, place)
-        if ordinal != period:
+        if ordinal == period:
+            found.append((low | high << 16, token, value))
+        elif ordinal < period:
             break
-        found.append((low | high << 16, token, value))
     return found
 
 
@@ -249,23 +257,19 @@ def _middle_of(record: bytes) -> int:
     """Return where the figures of distinct measures start in a user's record."""
     if record[0] != FORMAT:
         raise _refuse("user")
-    _format, plain = _USER_HEAD.unpack_from(record)
-    return _USER_HEAD.size + plain * _PLAIN.itemsize
+    return _USER_HEAD_BYTES + (record[1] | record[2] << 8) * _PLAIN_BYTES
 
 
-def _places(record: bytes, places: range, period: int) -> range:
-    """Return the places of figures from the last one of a period backwards.
-
-    Mostly the last periods are asked for: few places are looked at from their end, many bisected.
-    """
-    period_at = _PERIOD.unpack_from
-    if len(places) > _FIGURES_SHORT:
-        end = bisect_right(places, period, key=lambda place: period_at(record, place)[0])
-    else:
-        end = len(places)
-        while end and period_at(record, places[end - 1])[0] > period:
-            end -= 1
-    return places[:end][::-1]
+def _last_of(record: bytes, first: int, end: int, size: int, period: int) -> int:
+    """Return the place of a part's last figure; in a long part, of the last one not behind a period."""
+    if end - first <= _BYTES_SHORT:
+        return end - size
+    places = range(first, end, size)
+    return (
+        first
+        - size
+        + size * bisect_right(places, period, key=lambda place: _PERIOD.unpack_from(record, place)[0])
+    )
 
 
 @dataclass(frozen=True, slots=True)
