@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -35,7 +35,7 @@ from rung.status.problem import HEADERS, MEDIA_TYPE, Problem, internal_error
 from rung.status.reader import JointReader, StatusReader
 from rung.status.rsgi import RsgiExchange, RsgiScope, answer_by_asgi
 from rung.status.services import Limits, Services
-from rung.status.users import Target, UserRoutes, target_of
+from rung.status.users import Target, UserDocuments, question_of, target_of
 
 __all__ = ["Application", "Limits", "Services", "application"]
 
@@ -46,10 +46,8 @@ _OK: Final = HTTPStatus.OK.value
 _OK_HEADERS: Final = [("content-type", "application/json"), *HEADERS.items()]
 
 
-class _Answer(NamedTuple):
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
+_Answer: TypeAlias = tuple[int, list[tuple[str, str]], bytes]
+"""Status, headers and body."""
 
 
 def application(services: Services) -> Application:
@@ -64,7 +62,8 @@ class Application:
         """Take the services, which must be open."""
         self._requests = RequestMetrics()
         reader = StatusReader(services.store, len(services.log.ends()))
-        self._users = UserRoutes(JointReader(reader), services.clock)
+        self._reader = JointReader(reader)
+        self._documents = UserDocuments(services.clock)
         self._common = CommonRoutes(services, reader, self._requests)
         self._starlette = Starlette(
             routes=[*self._common.routes(), *page_routes()],
@@ -114,13 +113,15 @@ class Application:
         started = perf_counter()
         try:
             _check_host(host)
-            answer = _Answer(_OK, _OK_HEADERS, await self._users.answer(method, target, query_string))
+            question = question_of(method, target, query_string)
+            reading = await self._reader.read(question.user_id)
+            answer = _OK, _OK_HEADERS, self._documents.render(question, reading)
         except Problem as problem:
             answer = _problem_answer(problem)
         except Exception:
             _log_failure(target.route)
             answer = _problem_answer(internal_error())
-        self._requests.observe(target.route, answer.status, perf_counter() - started)
+        self._requests.observe(target.route, answer[0], perf_counter() - started)
         return answer
 
     async def _answer_common(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,7 +157,7 @@ class Application:
 
 def _problem_answer(problem: Problem) -> _Answer:
     headers = [("content-type", MEDIA_TYPE), *problem.headers.items()]
-    return _Answer(problem.status.value, headers, problem.body())
+    return problem.status.value, headers, problem.body()
 
 
 def _host_of(scope: Scope) -> str:

@@ -8,10 +8,11 @@ from typing import Final
 
 import msgspec
 
+from rung.campaign.calendar import Period
 from rung.status.evaluate import UnknownCampaign
 from rung.status.parameters import check_campaign_name, check_user_id, read_query
 from rung.status.problem import Problem
-from rung.status.reader import JointReader
+from rung.status.reader import Reading
 
 ROUTE_STATUS: Final = "/v1/users/{user_id}/status"
 ROUTE_CAMPAIGN: Final = "/v1/users/{user_id}/campaigns/{campaign}"
@@ -46,41 +47,57 @@ def target_of(path: str) -> Target | None:
     return Target(ROUTE_CAMPAIGN, user_id, campaign)
 
 
-class UserRoutes:
-    """Answers `GET /v1/users/{user_id}/status` and `GET /v1/users/{user_id}/campaigns/{campaign}`."""
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """What a request asks, checked; `at` None is the present."""
 
-    def __init__(self, reader: JointReader, clock: Callable[[], int]) -> None:
-        """Take the reader, and a clock in microseconds since the epoch for requests without `at`."""
-        self._reader = reader
+    user_id: bytes
+    at: int | Period | None
+    campaign: str | None
+
+
+def question_of(method: str, target: Target, query_string: bytes) -> Question:
+    """Return what a request asks.
+
+    Raises:
+        Problem: 400 or 405; the detail names the place and the fix.
+    """
+    if method not in _METHODS:
+        raise Problem(
+            HTTPStatus.METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "This path takes GET and HEAD.",
+            headers={"allow": "GET, HEAD"},
+        )
+    user_id = check_user_id(target.user_id)
+    at, campaign = read_query(query_string)
+    if target.campaign is not None:
+        if campaign is not None:
+            raise Problem(
+                HTTPStatus.BAD_REQUEST,
+                "repeated_parameter",
+                "campaign: the path names it already; leave it out here.",
+            )
+        campaign = check_campaign_name(target.campaign)
+    return Question(user_id, at, campaign)
+
+
+class UserDocuments:
+    """Renders what a reading answers to a question."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        """Take a clock in microseconds since the epoch, for questions about the present."""
         self._clock = clock
         self._encode = msgspec.json.Encoder().encode
 
-    async def answer(self, method: str, target: Target, query_string: bytes) -> bytes:
-        """Return the status document that a request asks for.
+    def render(self, question: Question, reading: Reading) -> bytes:
+        """Return the status document.
 
         Raises:
-            Problem: 400, 404 or 405; the detail names the place and the fix.
+            Problem: 404, there is no such campaign.
         """
-        if method not in _METHODS:
-            raise Problem(
-                HTTPStatus.METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "This path takes GET and HEAD.",
-                headers={"allow": "GET, HEAD"},
-            )
-        user_id = check_user_id(target.user_id)
-        at, campaign = read_query(query_string)
-        if target.campaign is not None:
-            if campaign is not None:
-                raise Problem(
-                    HTTPStatus.BAD_REQUEST,
-                    "repeated_parameter",
-                    "campaign: the path names it already; leave it out here.",
-                )
-            campaign = check_campaign_name(target.campaign)
-        reading = await self._reader.read(user_id)
+        at = self._clock() if question.at is None else question.at
         try:
-            return self._encode(reading.status(self._clock() if at is None else at, campaign))
+            return self._encode(reading.status(at, question.campaign))
         except UnknownCampaign as error:
             raise Problem(
                 HTTPStatus.NOT_FOUND,
