@@ -155,7 +155,7 @@ def opened(path: Path) -> Generator[Pipeline]:
         revision, record = store.catalog()
         if record is None:
             catalog = Catalog.decode(record).apply(load(SPEC, "bench"), {})
-            store.put_catalog(revision, catalog.encode(), store.applied())
+            store.put_catalog(revision, catalog.encode(), store.reached())
         yield Pipeline(home, log, store)
 
 

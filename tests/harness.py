@@ -36,10 +36,9 @@ def put_campaigns(store: Store, pairs: Iterable[Pair]) -> None:
     """Apply campaigns to a store, as `rung campaign apply` does."""
     for pair in pairs:
         revision, record = store.catalog()
-        applied = store.applied()
-        starts = {partition: state.offset for partition, state in applied.items()}
+        starts = store.reached()
         catalog = decode_catalog(record).apply(load(pair.spec, "spec"), starts)
-        store.put_catalog(revision, catalog.encode(), applied)
+        store.put_catalog(revision, catalog.encode(), starts)
 
 
 def work_to_the_end(log: EmbeddedLog, store: Store, batch_events_max: int = 50_000) -> None:

@@ -18,7 +18,7 @@ from rung.plan.run import Contributions
 from rung.speed.figures import add_figures
 from rung.status.explain import explain, transaction_ids
 from rung.status.explanation import Verdict
-from rung.store.port import Change, Counters
+from rung.store.port import Change, Entries
 from rung.traffic import TrafficSettings, generate
 from rung.transaction.routing import partition_of
 
@@ -148,8 +148,9 @@ def test_figures_that_differ(bought: Rung) -> None:
             np.array([0], dtype=np.uint64),
             one,
         )
-        users = [(b"ann", add_figures(store.users([b"ann"]), more)[0])]
-        store.commit(Change(revision, {}, {}, [], users, [], [], Counters()))
+        stored = store.users([b"ann"])
+        users = Entries([b"ann"], stored, add_figures(stored, more), [b"ann"])
+        store.commit(Change(revision, {}, {}, users=users))
     ran = bought("explain", "ann", "small", "2021-08")
     assert ran.code == ExitCode.PROBLEMS
     assert "the stored figures differ: {'payments': 1, 'total': 1900}" in ran.err
@@ -247,7 +248,7 @@ def test_every_user_of_wild_traffic(rung: Rung, tmp_path: Path) -> None:
         for user, record in store.every_user():
             partition = partition_of(user, 4)
             end = store.standing(user, partition).applied.offset
-            events = events_of(log.consumer(), user.decode(), partition, end)
+            events = events_of(log, user.decode(), partition, end)
             stored = store.transactions(transaction_ids(events, catalog))
             for counted in catalog.versions:
                 # Two weeks, and the months that they lie in.

@@ -410,9 +410,9 @@ def everything_is_posted_to_the_purchase(post_to: PostTo) -> str:
 
 
 MUTANTS: list[tuple[str, object]] = [
-    ("rung.speed.worker.merge", nothing_is_known_before),
-    ("rung.speed.worker.merge", conflicts_pass_unseen),
-    ("rung.speed.worker.merge_user_attributes", the_last_told_wins),
+    ("rung.speed.decide.merge", nothing_is_known_before),
+    ("rung.speed.decide.merge", conflicts_pass_unseen),
+    ("rung.speed.decide.merge_user_attributes", the_last_told_wins),
     ("rung.store.memory.guard_commit", no_guard),
     ("rung.plan.compile._posted_at", everything_is_posted_to_the_purchase),
 ]

@@ -51,7 +51,7 @@ def put_campaign(store: Store) -> None:
     """Apply the campaign of this module."""
     revision, record = store.catalog()
     catalog = Catalog.decode(record).apply(load(SPEC, "spec"), {})
-    store.put_catalog(revision, catalog.encode(), store.applied())
+    store.put_catalog(revision, catalog.encode(), store.reached())
 
 
 def worker_of(log: EmbeddedLog, store: Store, batch_events_max: int = 100) -> Worker:

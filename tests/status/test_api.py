@@ -85,10 +85,9 @@ class Rig:
     def apply(self, spec: str) -> None:
         """Apply a campaign, as `rung campaign apply` does."""
         revision, record = self.store.catalog()
-        applied = self.store.applied()
-        starts = {partition: state.offset for partition, state in applied.items()}
+        starts = self.store.reached()
         catalog = Catalog.decode(record).apply(load(spec, "spec"), starts)
-        self.store.put_catalog(revision, catalog.encode(), applied)
+        self.store.put_catalog(revision, catalog.encode(), starts)
 
     def work(self) -> None:
         """Apply all that is in the log."""

@@ -11,8 +11,10 @@ import pytest
 from rung.store.port import (
     NOTHING_APPLIED,
     Applied,
+    BoundLog,
     Change,
     Counters,
+    Entries,
     Overtaken,
     Quarantined,
     Standing,
@@ -26,17 +28,24 @@ AT = 1_627_776_000_000_000
 
 def change(**changes: object) -> Change:
     """Return a first change of partition 0 with some fields changed."""
-    first = Change(
-        catalog_revision=0,
-        expected={0: NOTHING_APPLIED},
-        applied={0: Applied(4, AT)},
-        transactions=[],
-        users=[],
-        user_attributes=[],
-        quarantined=[],
-        counters=Counters(),
+    first = Change(catalog_revision=0, expected={0: NOTHING_APPLIED}, applied={0: Applied(4, AT)})
+    changed = replace(first, **changes)  # pyright: ignore[reportArgumentType]
+    users = {
+        user
+        for entries in (changed.transactions, changed.users, changed.user_attributes)
+        for user in entries.users
+    }
+    return replace(changed, user_partitions=dict.fromkeys(users, 0))
+
+
+def entries(*records: tuple[bytes, bytes], user: bytes | None = None, **before: bytes) -> Entries:
+    """Return entries under (key, record); each is of its own user, or all of one. `before` is what they replace."""
+    return Entries(
+        [key for key, _ in records],
+        [before.get(key.decode()) for key, _ in records],
+        [record for _, record in records],
+        [key if user is None else user for key, _ in records],
     )
-    return replace(first, **changes)  # pyright: ignore[reportArgumentType]
 
 
 def quarantined(partition: int, offset: int, payload: bytes = b"{") -> Quarantined:
@@ -80,9 +89,9 @@ class StoreContract(ABC):
         store.commit(
             change(
                 applied={0: Applied(4, AT)},
-                transactions=[(b"t2", b"two"), (b"t1", b"one")],
-                users=[(b"v", b"figures of v"), (b"u", b"figures of u")],
-                user_attributes=[(b"u", b"attributes of u")],
+                transactions=entries((b"t2", b"two"), (b"t1", b"one"), user=b"u"),
+                users=entries((b"v", b"figures of v"), (b"u", b"figures of u")),
+                user_attributes=entries((b"u", b"attributes of u")),
                 quarantined=[quarantined(0, 3)],
                 counters=Counters(4, 1, 1, {"not_json": 1}, 5, AT),
             )
@@ -93,14 +102,16 @@ class StoreContract(ABC):
         assert list(store.user_attributes([b"v", b"u"])) == [None, b"attributes of u"]
         assert store.standing(b"u", 0) == Standing(b"figures of u", b"attributes of u", Applied(4, AT), 0)
         assert store.standing(b"v", 1) == Standing(b"figures of v", None, NOTHING_APPLIED, 0)
-        assert list(store.every_user()) == [(b"u", b"figures of u"), (b"v", b"figures of v")]
+        assert sorted(store.every_user()) == [(b"u", b"figures of u"), (b"v", b"figures of v")]
         assert store.quarantined(0, 3) == quarantined(0, 3)
         assert store.counters() == Counters(4, 1, 1, {"not_json": 1}, 5, AT)
 
     def test_a_change_survives_reopening(self, store: Store, reopen: Open) -> None:
         """What was committed is there when the store is opened again."""
-        store.commit(change(users=[(b"u", b"figures")], transactions=[(b"t", b"one")]))
-        store.put_catalog(0, b"catalog", {0: Applied(4, AT)})
+        store.commit(
+            change(users=entries((b"u", b"figures")), transactions=entries((b"t", b"one"), user=b"u"))
+        )
+        store.put_catalog(0, b"catalog", {0: 4})
         store.close()
         again = reopen()
         assert again.standing(b"u", 0) == Standing(b"figures", None, Applied(4, AT), 1)
@@ -111,13 +122,13 @@ class StoreContract(ABC):
     def test_a_record_is_replaced(self, store: Store) -> None:
         """A later change replaces records, and keeps those that it does not name."""
         store.commit(
-            change(users=[(b"u", b"old"), (b"v", b"kept")], counters=Counters(3, 1, 1, {"a": 1}, 4, 7))
+            change(users=entries((b"u", b"old"), (b"v", b"kept")), counters=Counters(3, 1, 1, {"a": 1}, 4, 7))
         )
         store.commit(
             change(
                 expected={0: Applied(4, AT)},
                 applied={0: Applied(9, None)},
-                users=[(b"u", b"new")],
+                users=entries((b"u", b"new"), u=b"old"),
                 counters=Counters(5, 0, 1, {"a": 1, "b": 2}, 8, 9),
             )
         )
@@ -127,13 +138,13 @@ class StoreContract(ABC):
 
     def test_an_overtaken_worker_cannot_write(self, store: Store) -> None:
         """A change computed from another state of a partition is refused, and nothing of it is stored."""
-        store.commit(change(users=[(b"u", b"right")]))
+        store.commit(change(users=entries((b"u", b"right"))))
         for expected in (NOTHING_APPLIED, Applied(3, AT), Applied(5, AT), Applied(4, AT + 1)):
             late = change(
                 expected={1: NOTHING_APPLIED, 0: expected},
                 applied={1: Applied(0, None), 0: Applied(9, AT)},
-                users=[(b"u", b"wrong")],
-                transactions=[(b"t", b"wrong")],
+                users=entries((b"u", b"wrong"), u=b"right"),
+                transactions=entries((b"t", b"wrong"), user=b"u"),
                 quarantined=[quarantined(0, 9)],
                 counters=Counters(1, 1, 1, {}, 1, 1),
             )
@@ -151,6 +162,25 @@ class StoreContract(ABC):
         store.commit(change(expected={1: NOTHING_APPLIED}, applied={1: Applied(0, None)}))
         assert dict(store.applied()) == {0: Applied(4, AT), 1: Applied(0, None)}
 
+    def test_what_is_reached_is_applied(self, store: Store) -> None:
+        """Without a change under way, what is reached is what is applied."""
+        store.commit(change())
+        assert dict(store.reached()) == {0: 4}
+
+    def test_the_positions_belong_to_one_log(self, store: Store, reopen: Open) -> None:
+        """The first log that a store is bound to stays until a reset; another one is told which it is."""
+        first, second = BoundLog("first", 4), BoundLog("second", 4)
+        assert store.bound() is None
+        assert store.bind(first) == first
+        assert store.bind(second) == first
+        store.close()
+        again = reopen()
+        assert again.bound() == first
+        again.reset(b"catalog")
+        assert again.bound() is None
+        assert again.bind(second) == second
+        again.close()
+
     def test_the_catalog_has_a_revision(self, store: Store) -> None:
         """Each catalog raises the revision; one based on another revision is refused."""
         store.put_catalog(0, b"one", {})
@@ -163,18 +193,18 @@ class StoreContract(ABC):
     def test_a_catalog_starts_where_it_says(self, store: Store) -> None:
         """A catalog whose author saw another state of the partitions is refused."""
         store.commit(change())
-        for seen in ({}, {0: Applied(3, AT)}, {0: Applied(4, AT), 1: Applied(0, None)}):
+        for seen in ({}, {0: 3}, {0: 4, 1: 0}):
             with pytest.raises(Overtaken):
                 store.put_catalog(0, b"one", seen)
-        store.put_catalog(0, b"one", {0: Applied(4, AT)})
+        store.put_catalog(0, b"one", {0: 4})
         assert store.catalog() == (1, b"one")
 
     def test_a_change_under_an_older_catalog_is_refused(self, store: Store) -> None:
         """A change computed with rules that have been replaced is refused."""
         store.put_catalog(0, b"one", {})
         with pytest.raises(Overtaken):
-            store.commit(change(users=[(b"u", b"wrong")]))
-        store.commit(change(catalog_revision=1, users=[(b"u", b"right")]))
+            store.commit(change(users=entries((b"u", b"wrong"))))
+        store.commit(change(catalog_revision=1, users=entries((b"u", b"right"))))
         assert list(store.users([b"u"])) == [b"right"]
 
     def test_quarantine_is_paged_in_order(self, store: Store) -> None:
@@ -200,9 +230,9 @@ class StoreContract(ABC):
         store.commit(
             change(
                 catalog_revision=1,
-                users=[(b"u", b"figures")],
-                transactions=[(b"t", b"one")],
-                user_attributes=[(b"u", b"attributes")],
+                users=entries((b"u", b"figures")),
+                transactions=entries((b"t", b"one"), user=b"u"),
+                user_attributes=entries((b"u", b"attributes")),
                 quarantined=[quarantined(0, 1)],
                 counters=Counters(1, 1, 1, {}, 1, 1),
             )
@@ -220,6 +250,6 @@ class StoreContract(ABC):
     def test_many_keys(self, store: Store) -> None:
         """Ten thousand records of a change are all there, whatever their order."""
         keys = [f"{place * 7919 % 10_007:05}".encode() for place in range(10_007)]
-        store.commit(change(users=[(key, key * 3) for key in keys]))
+        store.commit(change(users=entries(*((key, key * 3) for key in keys))))
         assert list(store.users(keys)) == [key * 3 for key in keys]
-        assert [key for key, _ in store.every_user()] == sorted(keys)
+        assert sorted(key for key, _ in store.every_user()) == sorted(keys)

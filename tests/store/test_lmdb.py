@@ -13,7 +13,7 @@ import pytest
 
 from rung.store.lmdb import LmdbStore
 from rung.store.port import Applied, StoreError
-from store.contract import AT, Open, StoreContract, change
+from store.contract import AT, Open, StoreContract, change, entries
 
 
 class TestLmdbStore(StoreContract):
@@ -47,11 +47,11 @@ def test_another_format(tmp_path: Path) -> None:
 def test_a_full_store(tmp_path: Path) -> None:
     """A change that does not fit is refused with the fix, and what was stored stays readable."""
     store = LmdbStore(tmp_path, map_bytes=512 * 1024)
-    store.commit(change(users=[(b"u", b"small")]))
+    store.commit(change(users=entries((b"u", b"small"))))
     with pytest.raises(StoreError, match=r"is full: raise `store.map_bytes`"):
-        store.commit(change(expected={0: Applied(4, AT)}, users=[(b"u", b"x" * 600 * 1024)]))
+        store.commit(change(expected={0: Applied(4, AT)}, users=entries((b"u", b"x" * 600 * 1024))))
     assert list(store.users([b"u"])) == [b"small"]
-    store.commit(change(expected={0: Applied(4, AT)}, users=[(b"u", b"next")]))
+    store.commit(change(expected={0: Applied(4, AT)}, users=entries((b"u", b"next"))))
     assert list(store.users([b"u"])) == [b"next"]
     store.close()
 
@@ -60,14 +60,16 @@ WRITER = """
     import sys
     from pathlib import Path
     from rung.store.lmdb import LmdbStore
-    from rung.store.port import NOTHING_APPLIED, Applied, Change, Counters
+    from rung.store.port import NOTHING_APPLIED, Applied, Change, Counters, Entries
 
     store = LmdbStore(Path(sys.argv[1]))
     before = store.applied().get(0, NOTHING_APPLIED)
     while True:
         after = Applied(before.offset + 1, None)
         value = str(after.offset).encode()
-        store.commit(Change(0, {0: before}, {0: after}, [], [(b"%d" % k, value) for k in range(200)], [], [], Counters(events=1)))
+        keys = [b"%d" % k for k in range(200)]
+        users = Entries(keys, [None] * 200, [value] * 200, keys)
+        store.commit(Change(0, {0: before}, {0: after}, users=users, counters=Counters(events=1)))
         print(after.offset, flush=True)
         before = after
 """
@@ -114,7 +116,9 @@ def test_read_beside_the_writer(tmp_path: Path) -> None:
         for offset in range(5):
             before = {0: store.applied().get(0, Applied(-1, None))}
             store.commit(
-                change(expected=before, applied={0: Applied(offset, None)}, users=[(b"u", b"%d" % offset)])
+                change(
+                    expected=before, applied={0: Applied(offset, None)}, users=entries((b"u", b"%d" % offset))
+                )
             )
             process.stdin.write("read\n")
             process.stdin.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 
     from rung.campaign.calendar import Period
     from rung.campaign.catalog import Catalog, CountedVersion
-    from rung.log.port import Consumer
+    from rung.log.port import Log
     from rung.status.explanation import Explanation, StepView, UserEvents
-
-_READ_EVENTS: Final = 20_000
-_READ_BYTES: Final = 64 * 1024 * 1024
 
 
 def explain(
@@ -52,7 +49,7 @@ def explain(
         catalog = Catalog.decode(store.catalog()[1])
         counted, wanted = _chosen(catalog, campaign, period, version)
         standing = store.standing(key, partition)
-        events = events_of(log.consumer(), user, partition, standing.applied.offset)
+        events = events_of(log, user, partition, standing.applied.offset)
         stored = store.transactions(transaction_ids(events, catalog))
     found = explain_events(catalog, counted, wanted, user, events, standing.figures, stored)
     if as_json:
@@ -89,7 +86,7 @@ def _chosen(
     raise CommandError(f"campaign {name} has no version {number}; see `rung campaign show {name}`")
 
 
-def events_of(consumer: Consumer, user: str, partition: int, last_offset: int) -> UserEvents:
+def events_of(log: Log, user: str, partition: int, last_offset: int) -> UserEvents:
     """Read the user's events from the start of the partition up to the last one applied."""
     import msgspec
 
@@ -103,27 +100,26 @@ def events_of(consumer: Consumer, user: str, partition: int, last_offset: int) -
     key = user.encode()
     offsets: list[int] = []
     payloads: list[bytes] = []
+    unreadable: dict[int, str] = {}
     try:
-        consumer.seek(partition, 0)
-    except PositionOutOfRange as error:
-        message = f"the log no longer has all of the user's events: {error}"
-        raise CommandError(message, ExitCode.FAILED) from error
-    following = 0
-    while following <= last_offset:
-        for part in consumer.poll(_READ_EVENTS, _READ_BYTES, 0.0):
-            for offset, payload in enumerate(part.payloads, part.first_offset):
+        for part in log.scan(partition, 0, last_offset + 1):
+            for index, payload in enumerate(part.payloads):
                 # JSON may spell an id with escapes, so only their absence allows a plain search.
-                if (key in payload or b"\\" in payload) and offset <= last_offset:
+                if key in payload or b"\\" in payload:
                     try:
                         owner = decode(payload).user_id
                     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                         # No user can be read from it: it is nobody's event, and in quarantine.
                         continue
                     if owner == user:
-                        offsets.append(offset)
+                        if index in part.unreadable:
+                            unreadable[len(payloads)] = part.unreadable[index]
+                        offsets.append(part.first_offset + index)
                         payloads.append(payload)
-            following = part.first_offset + len(part.payloads)
-    return UserEvents(partition, offsets, payloads)
+    except PositionOutOfRange as error:
+        message = f"the log no longer has all of the user's events: {error}"
+        raise CommandError(message, ExitCode.FAILED) from error
+    return UserEvents(partition, offsets, payloads, unreadable)
 
 
 def _print(found: Explanation) -> None:

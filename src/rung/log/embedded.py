@@ -22,7 +22,7 @@ from rung.log.block import EVENT_BYTES_MAX
 from rung.log.embedded_consumer import EmbeddedConsumer
 from rung.log.environment import MAP_BYTES_MAX, open_environment, sync_folder, translated
 from rung.log.layout import Layout, Snapshot, create_tables
-from rung.log.port import LogError, Position, Slice
+from rung.log.port import LogError, LogIdentity, Position, Slice
 from rung.transaction.routing import partition_of_event
 
 PARTITIONS_MAX = 1_024
@@ -100,6 +100,11 @@ class EmbeddedLog:
     def partitions(self) -> int:
         """The number of partitions."""
         return self._layout.partitions
+
+    def identity(self) -> LogIdentity:
+        """Return the random name that the log was given, and its partitions."""
+        with self.snapshot() as snapshot:
+            return LogIdentity(self._layout.name(snapshot.transaction), self.partitions)
 
     def producer(self) -> EmbeddedProducer:
         """Return a producer. Its `close` leaves the log open."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rung.log.block import Block
 from rung.log.layout import Snapshot
-from rung.log.port import LogError, PositionOutOfRange, Slice
+from rung.log.port import LogError, LogIdentity, PositionOutOfRange, Slice
 from rung.log.share import shares
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ class EmbeddedConsumer:
         self._next: dict[int, int] = {}
         # The block that the last poll stopped in, per partition: it is decoded once, not per poll.
         self._open_blocks: dict[int, Block] = {}
+
+    def identity(self) -> LogIdentity:
+        """Return the log's identity."""
+        return self._log.identity()
 
     def assignment(self) -> frozenset[int]:
         """Return all partitions: the embedded log has one worker."""
@@ -60,6 +64,18 @@ class EmbeddedConsumer:
                 slices = self._take(snapshot, events_max, bytes_max)
             if slices or not self._log.wait(revision, deadline):
                 return slices
+
+    def leave(self, partition: int) -> None:
+        """Read no more of a partition before it is sought again."""
+        self._next.pop(partition, None)
+        self._open_blocks.pop(partition, None)
+
+    def rest(self, seconds: float) -> None:
+        """Read nothing for a while."""
+        time.sleep(seconds)
+
+    def report(self, applied: Mapping[int, int]) -> None:
+        """Do nothing: the lag of an embedded log is read from the store."""
 
     def ends(self) -> Mapping[int, int]:
         """Return, for every partition of the log, the offset that the next event will get."""
@@ -138,10 +154,12 @@ def _check(partition: int, offset: int, bounds: tuple[int, int]) -> None:
     if offset < start:
         raise PositionOutOfRange(
             f"partition {partition} starts at offset {start}: the events from {offset} on were trimmed away; "
-            "start over from a store that has applied them"
+            "start over from a store that has applied them",
+            partition,
         )
     if offset > end:
         raise PositionOutOfRange(
             f"partition {partition} ends before offset {end}, not at {offset}: "
-            "this is not the log that was read so far"
+            "this is not the log that was read so far",
+            partition,
         )

@@ -1,14 +1,15 @@
 """What stands where in the embedded log's environment, and how to change it.
 
-Two tables: `blocks` (see `rung.log.block`) and `meta`, which holds one record of the log and one of
-each partition, its start and its end. The end outlives the blocks: after a trim of everything the
-offsets go on.
+Two tables: `blocks` (see `rung.log.block`) and `meta`, which holds one record of the log, its name, and
+one record of each partition, its start and its end. The end outlives the blocks: after a trim of
+everything the offsets go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from secrets import token_bytes
 from struct import Struct
 
 import lmdb
@@ -18,20 +19,33 @@ from rung.log.port import LogError, PositionOutOfRange
 
 FORMAT = 1
 _LOG = b"log"
+_NAME = b"name"
+_NAME_BYTES = 16
 _log_record = Struct(">HH")
 _bounds_record = Struct(">QQ")
 
 
 def create_tables(environment: lmdb.Environment, partitions: int) -> None:
-    """Make the tables of a log, unless the environment holds something already."""
+    """Make the tables of a log, unless the environment holds something already; see to its name."""
     with environment.begin(write=True, buffers=True) as transaction:
         if transaction.stat()["entries"]:
+            _name_what_has_no_name(environment, transaction)
             return
         meta = environment.open_db(b"meta", txn=transaction)
         environment.open_db(b"blocks", txn=transaction)
         transaction.put(_LOG, _log_record.pack(FORMAT, partitions), db=meta)
+        transaction.put(_NAME, token_bytes(_NAME_BYTES), db=meta)
         for partition in range(partitions):
             transaction.put(_bounds_key(partition), _bounds_record.pack(0, 0), db=meta)
+
+
+def _name_what_has_no_name(environment: lmdb.Environment, transaction: lmdb.Transaction[memoryview]) -> None:
+    """Give a log its name that was made by a release which gave none; leave what is no log alone."""
+    if transaction.get(b"meta") is None:
+        return
+    meta = environment.open_db(b"meta", txn=transaction, create=False)
+    if transaction.get(_LOG, db=meta) is not None:
+        transaction.put(_NAME, token_bytes(_NAME_BYTES), db=meta, overwrite=False)
 
 
 class Layout:
@@ -56,6 +70,10 @@ class Layout:
             raise LogError(f"it has format {format_version}, this version of Rung reads format {FORMAT}")
         _, self.partitions = _log_record.unpack(record)
 
+    def name(self, transaction: lmdb.Transaction[memoryview]) -> str:
+        """Return the log's random name; it is empty until a process opens the log to append."""
+        return bytes(transaction.get(_NAME, b"", db=self._meta)).hex()
+
     def bounds(self, transaction: lmdb.Transaction[memoryview], partition: int) -> tuple[int, int]:
         """Return the offset of a partition's oldest event, and the one that its next event will get."""
         record = transaction.get(_bounds_key(partition), db=self._meta)
@@ -77,7 +95,8 @@ class Layout:
         if not start <= offset < end:
             raise PositionOutOfRange(
                 f"partition {partition} has no event at offset {offset}: "
-                f"it starts at {start} and ends before {end}"
+                f"it starts at {start} and ends before {end}",
+                partition,
             )
         key = encode_key(partition, offset)
         with transaction.cursor(db=self._blocks) as cursor:
@@ -115,7 +134,7 @@ class Layout:
         start, end = self.bounds(transaction, partition)
         if before_offset > end:
             raise PositionOutOfRange(
-                f"cannot trim partition {partition} before {before_offset}: it ends at {end}"
+                f"cannot trim partition {partition} before {before_offset}: it ends at {end}", partition
             )
         with transaction.cursor(db=self._blocks) as cursor:
             while start < before_offset:

@@ -1,13 +1,14 @@
 """The log port: an ordered, durable event stream in partitions.
 
-A partition's offsets start at 0 and rise by one. Producing and consuming are two ports, because
-a process seldom needs both: `Producer` appends, `Consumer` reads for one worker.
+A partition's offsets rise with every event; an adapter may leave some out. Producing and consuming are
+two ports, because a process seldom needs both: `Producer` appends, `Consumer` reads for one worker.
+`Log` makes them, and tells the state of the partitions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 
@@ -18,17 +19,30 @@ class Position(NamedTuple):
     offset: int
 
 
+class LogIdentity(NamedTuple):
+    """What tells one log from any other, and from itself once its events lie elsewhere.
+
+    A log that was made anew under its old name has another `name`; positions in the one mean nothing
+    in the other. Nor do they with another number of partitions: users move to other ones then.
+    """
+
+    name: str
+    partitions: int
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """Consecutive events of one partition: `payloads[i]` stands at `first_offset + i`.
 
-    `appended_at` is when the first of them was appended, in microseconds since the epoch.
+    `appended_at` is when the first of them was appended, in microseconds since the epoch. `unreadable`
+    maps the index of an event that says of itself to be of an unknown form to what it says.
     """
 
     partition: int
     first_offset: int
     payloads: Sequence[bytes]
     appended_at: int
+    unreadable: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
 class LogError(Exception):
@@ -37,6 +51,18 @@ class LogError(Exception):
 
 class PositionOutOfRange(LogError):
     """The wanted offset was trimmed away or lies past the end: events would be missed."""
+
+    def __init__(self, message: str, partition: int) -> None:
+        super().__init__(message)
+        self.partition = partition
+
+
+class LogReplaced(LogError):
+    """This is not the log that was read so far: it was made anew, or has other partitions."""
+
+
+class LogUnavailable(LogError):
+    """The log cannot be reached now. What was asked may be asked again; an append may have happened."""
 
 
 class Producer(Protocol):
@@ -55,10 +81,17 @@ class Producer(Protocol):
 
 
 class Consumer(Protocol):
-    """Reads events for one worker, from positions that the worker names."""
+    """Reads events for one worker, from positions that the worker names. For one thread."""
+
+    def identity(self) -> LogIdentity:
+        """Return the identity of the log that this consumer reads, and no other."""
+        ...
 
     def assignment(self) -> frozenset[int]:
-        """Return the partitions that this consumer may read now."""
+        """Return the partitions that this consumer may read now.
+
+        One that left and came back since the last call is missing once, so that its leaving is seen.
+        """
         ...
 
     def seek(self, partition: int, offset: int) -> None:
@@ -73,7 +106,27 @@ class Consumer(Protocol):
         """Return what has been appended since, evenly from all sought partitions.
 
         At most `events_max` events and about `bytes_max` bytes (at least one event, if there is
-        one). Returns at once when there is something, else empty after `wait_seconds`.
+        one). Returns at once when there is something, else empty after `wait_seconds`. A partition that
+        left the assignment is read again once it has come back and was sought anew.
+
+        Raises:
+            PositionOutOfRange: the log no longer has the next event of a partition.
+            LogReplaced: the log is no longer the one that `identity` tells.
+        """
+        ...
+
+    def leave(self, partition: int) -> None:
+        """Read no more of a partition before it is sought again. It stays assigned."""
+        ...
+
+    def rest(self, seconds: float) -> None:
+        """Read nothing for a while, and stay the one that the partitions are assigned to."""
+        ...
+
+    def report(self, applied: Mapping[int, int]) -> None:
+        """Tell the log, for those who watch it, the last offset applied of some partitions.
+
+        Nothing rests on it, so it does not wait and cannot fail.
         """
         ...
 
@@ -83,4 +136,53 @@ class Consumer(Protocol):
 
     def close(self) -> None:
         """Release what the consumer holds."""
+        ...
+
+
+class Log(Protocol):
+    """A log that is open: makes producers and consumers, and tells how far the partitions go."""
+
+    @property
+    def partitions(self) -> int:
+        """The number of partitions."""
+        ...
+
+    def identity(self) -> LogIdentity:
+        """Return what tells this log from any other, as it is now."""
+        ...
+
+    def producer(self) -> Producer:
+        """Return a producer."""
+        ...
+
+    def consumer(self) -> Consumer:
+        """Return a consumer for a worker, which shares the partitions with the other workers."""
+        ...
+
+    def starts(self) -> Mapping[int, int]:
+        """Return, for every partition, the offset of its oldest event (its end if it is empty)."""
+        ...
+
+    def ends(self) -> Mapping[int, int]:
+        """Return, for every partition, the offset that the next event will get."""
+        ...
+
+    def appended_at(self, position: Position) -> int:
+        """Return when an event was appended, in microseconds since the epoch.
+
+        Raises:
+            PositionOutOfRange: there is no event, because it was trimmed away or never appended.
+        """
+        ...
+
+    def scan(self, partition: int, from_offset: int, to_offset: int) -> Iterator[Slice]:
+        """Yield the events from one offset to just before another, beside all workers.
+
+        Raises:
+            PositionOutOfRange: events of the range were trimmed away or never appended.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the log, and with it all its producers and consumers. Closing twice is fine."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rung.store.port import Store
+from rung.store.port import NO_ENTRIES, Entries, Store
 from rung.store.records import UserAttributes, decode_user_attributes, encode_user_attributes
 from rung.transaction.events import UserAttributesEvent
 from rung.transaction.reasons import Reason, Rejection
@@ -12,16 +12,17 @@ from rung.transaction.reasons import Reason, Rejection
 
 def merge_user_attributes(
     events: Sequence[UserAttributesEvent], store: Store
-) -> tuple[list[tuple[bytes, bytes]], list[Rejection], int]:
+) -> tuple[Entries, list[Rejection], int]:
     """Return the records that change, the rejected events, and how many events brought nothing.
 
     The same sequence with other attributes is a conflict: what was there first stays.
     """
     if not events:
-        return [], [], 0
+        return NO_ENTRIES, [], 0
     users = list(dict.fromkeys(event.user_id for event in events))
     stored = store.user_attributes([user_id.encode() for user_id in users])
-    known = {user_id: decode_user_attributes(record) for user_id, record in zip(users, stored, strict=True)}
+    records = dict(zip(users, stored, strict=True))
+    known = {user_id: decode_user_attributes(record) for user_id, record in records.items()}
     changed: dict[str, UserAttributes] = {}
     rejections: list[Rejection] = []
     duplicates = 0
@@ -34,8 +35,14 @@ def merge_user_attributes(
             rejections.append(Rejection(event.row, Reason.SEQUENCE_CONFLICT, detail))
         else:
             duplicates += 1
-    records = [(user_id.encode(), encode_user_attributes(found)) for user_id, found in changed.items()]
-    return records, rejections, duplicates
+    keys = [user_id.encode() for user_id in changed]
+    entries = Entries(
+        keys,
+        [records[user_id] for user_id in changed],
+        [encode_user_attributes(found) for found in changed.values()],
+        keys,
+    )
+    return entries, rejections, duplicates
 
 
 def _equal(one: Mapping[str, object], other: Mapping[str, object]) -> bool:

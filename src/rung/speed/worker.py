@@ -1,46 +1,41 @@
-"""The speed layer's worker: micro-batches of events in, one atomic change of the store out.
+"""The speed layer's worker: micro-batches of events in, changes of the store out.
 
-A batch never adds an event. It adds what the merged history of each transaction contributes
-beyond its stored history, and stores the merged history, the figures and the position in the same
-write. So duplicates, reordering, gaps and replays change nothing, and a worker that was overtaken
-cannot write. The batch is as large as what waits in the log, up to a limit: small when idle, so
-that an event shows at once, large under load, so that the fixed costs are shared.
+The batch is as large as what waits in the log, up to a limit: small when idle, so that an event shows at
+once, large under load, so that the fixed costs are shared. What a batch changes is for
+`rung.speed.decide`; here stands when one is decided, and what follows when it cannot be stored.
 """
 
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-import pyarrow as pa
-
 from rung.campaign.catalog import Catalog
-from rung.log.port import Consumer, Slice
-from rung.plan.run import Plans, histories_table
-from rung.speed.figures import add_figures
-from rung.speed.user_attributes import merge_user_attributes
+from rung.log.port import Consumer, LogReplaced, LogUnavailable, PositionOutOfRange, Slice
+from rung.plan.run import Plans
+from rung.speed.decide import Compiled, decide
+from rung.speed.slices import first_events, split_at_starts
+from rung.store.backoff import Backoff
 from rung.store.port import (
     NOTHING_APPLIED,
     Applied,
-    Change,
-    Counters,
+    BoundLog,
+    ChangeTooLarge,
     Overtaken,
     Quarantined,
     Store,
+    StoreBusy,
 )
-from rung.store.records import decode_transactions, encode_transactions
-from rung.transaction.events import TransactionEvents, decode
-from rung.transaction.merge import Merged, StoredTransactions, distinct, merge
-from rung.transaction.reasons import Rejection
 
 OVERTAKEN_WAIT_SECONDS: Final = 0.01
 COLLECTED_EVENTS_MAX: Final = 1_000_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +48,105 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
-    revision: int
-    catalog: Catalog
-    plans: Plans
+class Progress:
+    """The partitions that a worker applies now, and those that it has halted, with the reason."""
+
+    assigned: frozenset[int]
+    halted: Mapping[int, str]
+
+
+def _mirror_nowhere(quarantined: Sequence[Quarantined]) -> None:
+    """Keep quarantined events in the store alone."""
 
 
 class Worker:
     """Applies the events of the partitions that its consumer is assigned."""
 
     def __init__(
-        self, consumer: Consumer, store: Store, settings: WorkerSettings, clock: Callable[[], int]
+        self,
+        consumer: Consumer,
+        store: Store,
+        settings: WorkerSettings,
+        clock: Callable[[], int],
+        mirror: Callable[[Sequence[Quarantined]], None] = _mirror_nowhere,
     ) -> None:
-        """Wire a worker; `clock` returns microseconds since the epoch."""
+        """Wire a worker.
+
+        Args:
+            consumer: Where events come from; the worker closes it.
+            store: What is changed.
+            settings: The limits.
+            clock: Returns microseconds since the epoch.
+            mirror: Is given what is about to be put into quarantine; it may be given the same again.
+        """
         self._consumer = consumer
         self._store = store
         self._settings = settings
         self._clock = clock
-        self._compiled: _Compiled | None = None
+        self._mirror = mirror
+        self._compiled: Compiled | None = None
+        self._partitions = 0
         self._applied: dict[int, Applied] = {}
+        self._halted: dict[int, PositionOutOfRange] = {}
+        # What was read and could not be stored yet; nothing else is read before it is.
+        self._held: list[Slice] = []
+        self._backoff = Backoff()
 
-    def run(self, stop: threading.Event, *, until_caught_up: bool = False) -> None:
+    def run(
+        self,
+        stop: threading.Event,
+        *,
+        until_caught_up: bool = False,
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> None:
         """Apply batches until `stop` is set or, if asked, nothing is left.
 
         Python's garbage collector is run between batches meanwhile, and not within them.
         The batch in hand is finished before a stop. An error that is not bad data ends the run: no
-        event is skipped.
+        event is skipped. `on_progress` is told whenever the assignment or the halted partitions change.
+
+        Raises:
+            PositionOutOfRange: every assigned partition is halted, or with `until_caught_up` only
+                halted ones are left.
+            LogReplaced: this is not the log that the store's positions refer to.
+            LogError: the log cannot be read, for good.
+            StoreError: the store cannot be read or written, for good.
         """
+        told: Progress | None = None
         with _collecting_by_hand() as collect:
             while not stop.is_set():
                 applied = self.step(0.0 if until_caught_up else self._settings.idle_wait_seconds)
                 collect(applied)
-                if until_caught_up and applied == 0 and self.lag() == 0:
+                if on_progress is not None and self.progress() != told:
+                    told = self.progress()
+                    on_progress(told)
+                if until_caught_up and applied == 0 and self.caught_up():
                     return
+
+    def progress(self) -> Progress:
+        """Return what the worker does now."""
+        halted = {partition: str(error) for partition, error in self._halted.items()}
+        return Progress(frozenset(self._applied), halted)
+
+    def caught_up(self) -> bool:
+        """Tell whether every event of the log is applied, by this worker or another.
+
+        Raises:
+            PositionOutOfRange: what is left stands in partitions that this worker has halted.
+        """
+        try:
+            ends = self._consumer.ends()
+        except LogUnavailable:
+            return False
+        applied = self._store.applied()
+        behind = {
+            partition
+            for partition, end in ends.items()
+            if applied.get(partition, NOTHING_APPLIED).offset < end - 1
+        }
+        if behind and behind <= self._halted.keys():
+            raise self._halted[min(behind)]
+        return not behind and not self._held
 
     def lag(self) -> int:
         """Return how many events of the log are not applied yet, over all assigned partitions."""
@@ -98,106 +159,142 @@ class Worker:
     def step(self, wait_seconds: float) -> int:
         """Apply one micro-batch and return how many events it had (0: nothing was there).
 
+        When the log or the store cannot be reached, or the store takes no more, the batch stays in hand,
+        the partitions rest for a while, and 0 is returned.
+
         Raises:
-            PositionOutOfRange: the log has lost events that the store has not applied.
+            PositionOutOfRange: the log has lost events that the store has not applied, in every partition.
+            LogReplaced: this is not the log that the store's positions refer to.
             StoreError: the store cannot be read or written.
         """
-        self._follow_assignment()
-        slices = self._consumer.poll(
-            self._settings.batch_events_max, self._settings.batch_bytes_max, wait_seconds
-        )
-        if not slices:
+        try:
+            self._follow_assignment()
+            self._refuse_when_all_halted()
+            if not self._held:
+                self._held = list(self._read(wait_seconds))
+            applied = self._apply() if self._held else 0
+        except (StoreBusy, LogUnavailable) as error:
+            seconds = self._backoff.next_seconds()
+            _log.warning("worker_waits", extra={"seconds": seconds, "cause": str(error)})
+            self._consumer.rest(seconds)
             return 0
-        while True:
-            compiled = self._current_catalog()
-            change = self._decide(slices, compiled)
-            try:
-                self._store.commit(change)
-            except Overtaken:
-                if self._store.catalog()[0] != compiled.revision:
-                    # A campaign was applied meanwhile: the same events, counted by its rules too.
-                    continue
-                # Another worker applied these partitions: go on from where it got to.
-                self._applied.clear()
-                threading.Event().wait(OVERTAKEN_WAIT_SECONDS)
-                return 0
-            self._applied.update(change.applied)
-            return sum(len(part.payloads) for part in slices)
+        self._backoff.reset()
+        return applied
 
     def close(self) -> None:
-        """Release what the worker has compiled."""
-        if self._compiled is not None:
-            self._compiled.plans.close()
-            self._compiled = None
+        """Release what the worker has compiled, and its consumer."""
+        self._forget_compiled()
+        self._consumer.close()
+
+    def _read(self, wait_seconds: float) -> Sequence[Slice]:
+        try:
+            return self._consumer.poll(
+                self._settings.batch_events_max, self._settings.batch_bytes_max, wait_seconds
+            )
+        except PositionOutOfRange as error:
+            self._halt(error)
+            return ()
+
+    def _apply(self) -> int:
+        """Apply what is in hand, or as much as the store takes at once; return how many events that was."""
+        events_max = sum(len(part.payloads) for part in self._held)
+        while True:
+            compiled = self._current_catalog()
+            slices, later = split_at_starts(self._held, compiled.catalog)
+            slices, rest = first_events(slices, events_max)
+            change = decide(slices, self._applied, compiled, self._store, self._partitions, self._clock)
+            if change.quarantined:
+                # Before the position moves: a mirror may hold an event twice, and misses none.
+                self._mirror(change.quarantined)
+            try:
+                self._store.commit(change)
+            except ChangeTooLarge:
+                if events_max == 1:
+                    raise
+                events_max = max(1, sum(len(part.payloads) for part in slices) // 2)
+            except Overtaken:
+                if self._store.catalog()[0] == compiled.revision:
+                    self._give_way()
+                    return 0
+                # A campaign was applied meanwhile: the same events are counted by its rules, too.
+            else:
+                self._held = [*rest, *later]
+                self._applied.update(change.applied)
+                self._consumer.report({p: state.offset for p, state in change.applied.items()})
+                return sum(len(part.payloads) for part in slices)
+
+    def _give_way(self) -> None:
+        """Another worker applied these partitions: go on from where it got to."""
+        _log.info("worker_overtaken", extra={"partitions": sorted(self._applied)})
+        self._applied.clear()
+        self._held = []
+        self._consumer.rest(OVERTAKEN_WAIT_SECONDS)
+
+    def _halt(self, error: PositionOutOfRange) -> None:
+        """Apply no more of a partition whose next event the log does not have; the others go on."""
+        _log.error("partition_halted", extra={"partition": error.partition, "cause": str(error)})
+        self._halted[error.partition] = error
+        self._leave(error.partition)
+        self._consumer.leave(error.partition)
+
+    def _refuse_when_all_halted(self) -> None:
+        if self._halted and not self._applied:
+            raise self._halted[min(self._halted)]
+
+    def _leave(self, partition: int) -> None:
+        self._applied.pop(partition, None)
+        self._held = [part for part in self._held if part.partition != partition]
 
     def _follow_assignment(self) -> None:
         """Start each partition that came to this worker just behind what the store holds."""
         assignment = self._consumer.assignment()
-        if assignment == self._applied.keys():
+        known = frozenset(self._applied) | self._halted.keys()
+        if assignment == known:
             return
+        for partition in known - assignment:
+            self._leave(partition)
+            self._halted.pop(partition, None)
+        if assignment <= known:
+            return
+        self._check_log()
         stored = self._store.applied()
-        for partition in assignment - self._applied.keys():
-            self._applied[partition] = stored.get(partition, NOTHING_APPLIED)
-            self._consumer.seek(partition, self._applied[partition].offset + 1)
-        for partition in self._applied.keys() - assignment:
-            del self._applied[partition]
+        for partition in sorted(assignment - known):
+            state = stored.get(partition, NOTHING_APPLIED)
+            self._applied[partition] = state
+            try:
+                self._consumer.seek(partition, state.offset + 1)
+            except PositionOutOfRange as error:
+                self._halt(error)
 
-    def _current_catalog(self) -> _Compiled:
+    def _check_log(self) -> None:
+        """See to it that the store's positions refer to the log that is read.
+
+        Raises:
+            LogReplaced: they do not.
+        """
+        identity = self._consumer.identity()
+        bound = self._store.bind(BoundLog(*identity))
+        if bound != BoundLog(*identity):
+            raise LogReplaced(
+                f"the store's positions refer to the log {bound.name} of {bound.partitions} partitions, "
+                f"and this is {identity.name} of {identity.partitions}: it was made anew, is another one, or "
+                "got other partitions. Nothing of it was applied. Point Rung at the right log and store, or "
+                "derive all figures from this log with `rung replay`"
+            )
+        self._partitions = identity.partitions
+
+    def _current_catalog(self) -> Compiled:
         revision, record = self._store.catalog()
         if self._compiled is None or self._compiled.revision != revision:
-            self.close()
+            self._forget_compiled()
             catalog = Catalog.decode(record)
-            self._compiled = _Compiled(revision, catalog, Plans(catalog))
+            self._compiled = Compiled(revision, catalog, Plans(catalog))
         return self._compiled
 
-    def _decide(self, slices: Sequence[Slice], compiled: _Compiled) -> Change:
-        """Compute the change that the slices make to what is stored.
-
-        1. decode the events; 2. read what is known of their transactions and merge; 3. run the
-        plans on what grew; 4. read the figures of those users and add; 5. merge user attributes;
-        6. collect what is rejected, and the positions.
-        """
-        catalog = compiled.catalog
-        payloads = list(chain.from_iterable(part.payloads for part in slices))
-        batch = decode(payloads, catalog.attributes, catalog.user_attributes)
-        events = batch.transactions
-        keys, groups = distinct(events.transaction_ids)
-        merged = merge(events, groups, decode_transactions(self._store.transactions(keys)))
-        users, figures = self._figures(events, merged, compiled)
-        attributes, attribute_rejections, attribute_duplicates = merge_user_attributes(
-            batch.user_attributes, self._store
-        )
-        rejections = [*batch.rejections, *merged.rejections, *attribute_rejections]
-        return Change(
-            catalog_revision=compiled.revision,
-            expected={part.partition: self._applied[part.partition] for part in slices},
-            applied=_applied_after(slices, events, merged, self._applied),
-            transactions=_transaction_records(events, merged, keys),
-            users=list(zip(users, figures, strict=True)),
-            user_attributes=attributes,
-            quarantined=_quarantined(slices, payloads, rejections, self._clock()),
-            counters=Counters(
-                events=len(payloads) - len(rejections),
-                duplicates=merged.duplicates + attribute_duplicates,
-                batches=1,
-                quarantined=_by_reason(rejections),
-                last_batch_events=len(payloads),
-                last_batch_at=self._clock(),
-            ),
-        )
-
-    def _figures(
-        self, events: TransactionEvents, merged: Merged, compiled: _Compiled
-    ) -> tuple[list[bytes], list[bytes]]:
-        """Return the users whose figures change, and their records."""
-        users, owners = distinct(events.user_ids.take(pa.array(merged.events)))
-        table = histories_table(events, merged.events, owners, merged.before, compiled.catalog.attributes)
-        contributions = compiled.plans.contributions(table)
-        # Most steps before the completion change no figure: their users are not read or written.
-        changed, places = np.unique(contributions.owners, return_inverse=True)
-        chosen: list[int] = changed.tolist()
-        keys = [users[owner] for owner in chosen]
-        return keys, add_figures(self._store.users(keys), replace(contributions, owners=places))
+    def _forget_compiled(self) -> None:
+        if self._compiled is not None:
+            self._compiled.plans.close()
+            self._compiled = None
 
 
 @contextmanager
@@ -225,63 +322,3 @@ def _collecting_by_hand() -> Generator[Callable[[int], None]]:
         gc.unfreeze()
         if automatic:
             gc.enable()
-
-
-def _transaction_records(
-    events: TransactionEvents, merged: Merged, keys: Sequence[bytes]
-) -> list[tuple[bytes, bytes]]:
-    records = encode_transactions(
-        StoredTransactions(
-            events.users[merged.events],
-            events.attributes[merged.events],
-            events.histories.take(merged.events),
-        )
-    )
-    groups: list[int] = merged.groups.tolist()
-    return list(zip([keys[index] for index in groups], records, strict=True))
-
-
-def _applied_after(
-    slices: Sequence[Slice], events: TransactionEvents, merged: Merged, before: Mapping[int, Applied]
-) -> dict[int, Applied]:
-    """Return how far each partition is applied after a batch."""
-    never = np.iinfo(np.int64).min
-    latest = np.full(len(events.rows), never)
-    if len(latest):
-        latest = np.maximum.reduceat(events.histories.ats, events.histories.starts)
-        latest[np.isin(events.rows, [rejection.row for rejection in merged.rejections])] = never
-    applied: dict[int, Applied] = {}
-    first = 0
-    for part in slices:
-        end = first + len(part.payloads)
-        low, high = np.searchsorted(events.rows, [first, end])
-        known = before[part.partition].event_at
-        event_at = max(int(latest[low:high].max(initial=never)), never if known is None else known)
-        applied[part.partition] = Applied(
-            part.first_offset + len(part.payloads) - 1, None if event_at == never else event_at
-        )
-        first = end
-    return applied
-
-
-def _quarantined(
-    slices: Sequence[Slice], payloads: Sequence[bytes], rejections: Sequence[Rejection], at: int
-) -> list[Quarantined]:
-    starts = np.cumsum([0, *(len(part.payloads) for part in slices)])
-    quarantined: list[Quarantined] = []
-    for rejection in rejections:
-        index = int(np.searchsorted(starts, rejection.row, side="right")) - 1
-        part = slices[index]
-        offset = part.first_offset + rejection.row - int(starts[index])
-        payload = payloads[rejection.row]
-        quarantined.append(
-            Quarantined(part.partition, offset, rejection.reason.value, rejection.detail, at, payload)
-        )
-    return quarantined
-
-
-def _by_reason(rejections: Sequence[Rejection]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for rejection in rejections:
-        counts[rejection.reason.value] = counts.get(rejection.reason.value, 0) + 1
-    return counts

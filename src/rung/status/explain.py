@@ -66,7 +66,7 @@ class _Transaction:
 
 def transaction_ids(events: UserEvents, catalog: Catalog) -> list[bytes]:
     """Return the ids of the transactions that the events are about, in the order that `explain` expects."""
-    batch = decode(events.payloads, catalog.attributes, catalog.user_attributes)
+    batch = decode(events.payloads, catalog.attributes, catalog.user_attributes, events.unreadable)
     return distinct(batch.transactions.transaction_ids)[0]
 
 
@@ -95,7 +95,7 @@ def explain(
         stored: The stored record of each of the `transaction_ids`; it tells that another user's
             event, in another partition, had claimed a transaction first.
     """
-    batch = decode(events.payloads, catalog.attributes, catalog.user_attributes)
+    batch = decode(events.payloads, catalog.attributes, catalog.user_attributes, events.unreadable)
     ids, groups = distinct(batch.transactions.transaction_ids)
     merged = merge(batch.transactions, groups, decode_transactions([None] * len(ids)))
     before = _steps_before(counted, events, batch.transactions)

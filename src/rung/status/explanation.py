@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
@@ -80,8 +80,12 @@ class Explanation(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class UserEvents:
-    """A user's events in one partition, in the order of their offsets, up to what is applied."""
+    """A user's events in one partition, in the order of their offsets, up to what is applied.
+
+    `unreadable` maps the index of an event of an unknown form to what it says of itself.
+    """
 
     partition: int
     offsets: Sequence[int]
     payloads: Sequence[bytes]
+    unreadable: Mapping[int, str] = field(default_factory=dict[int, str])

@@ -2,7 +2,7 @@
 
 Databases and their keys:
 
-    meta              b"format", b"catalog", b"revision", b"counters"
+    meta              b"format", b"catalog", b"revision", b"counters", b"log"
     applied           partition u16 -> offset i64, event_at i64
     transactions      transaction id -> record
     users             user id -> record
@@ -28,6 +28,7 @@ import msgspec
 from rung.store.port import (
     NOTHING_APPLIED,
     Applied,
+    BoundLog,
     Change,
     Counters,
     Quarantined,
@@ -67,6 +68,7 @@ class _Quarantined(msgspec.Struct, array_like=True):
 
 
 _decode_counters: Final = msgspec.msgpack.Decoder(_Counters).decode
+_decode_bound: Final = msgspec.msgpack.Decoder(BoundLog).decode
 _decode_quarantined: Final = msgspec.msgpack.Decoder(_Quarantined).decode
 
 
@@ -140,6 +142,26 @@ class LmdbStore:
         with reading.cursor(self._applied) as cursor:
             return {_PARTITION.unpack(key)[0]: _unpack_applied(bytes(value)) for key, value in cursor}
 
+    def reached(self) -> Mapping[int, int]:
+        """See `Store.reached`."""
+        with self._environment.begin() as reading:
+            return self._read_reached(reading)
+
+    def _read_reached(self, reading: lmdb.Transaction) -> dict[int, int]:
+        return {partition: state.offset for partition, state in self._read_applied(reading).items()}
+
+    def bind(self, log: BoundLog) -> BoundLog:
+        """See `Store.bind`."""
+        with self._writing() as writing:
+            writing.put(b"log", msgspec.msgpack.encode(log), db=self._meta, overwrite=False)
+            return _decode_bound(writing.get(b"log", b"", db=self._meta))
+
+    def bound(self) -> BoundLog | None:
+        """See `Store.bound`."""
+        with self._environment.begin() as reading:
+            found = reading.get(b"log", db=self._meta)
+        return None if found is None else _decode_bound(found)
+
     def _read_revision(self, reading: lmdb.Transaction) -> int:
         found = reading.get(b"revision", db=self._meta)
         return 0 if found is None else _REVISION.unpack(found)[0]
@@ -202,15 +224,15 @@ class LmdbStore:
         with self._writing() as writing:
             guard_commit(change, self._read_revision(writing), self._read_applied(writing))
             for database, entries in (
-                (self._transactions, change.transactions),
-                (self._users, change.users),
-                (self._user_attributes, change.user_attributes),
-                (self._applied, [_pack_applied(*item) for item in change.applied.items()]),
-                (self._quarantine, [_pack_quarantined(event) for event in change.quarantined]),
+                (self._transactions, change.transactions.new()),
+                (self._users, change.users.new()),
+                (self._user_attributes, change.user_attributes.new()),
+                (self._applied, sorted(_pack_applied(*item) for item in change.applied.items())),
+                (self._quarantine, sorted(_pack_quarantined(event) for event in change.quarantined)),
             ):
                 if entries:
                     with writing.cursor(database) as cursor:
-                        cursor.putmulti(sorted(entries))
+                        cursor.putmulti(entries)
             total = change.counters.added_to(self._read_counters(writing))
             stored = _Counters(
                 total.events,
@@ -227,11 +249,11 @@ class LmdbStore:
         with self._environment.begin() as reading:
             return self._read_revision(reading), reading.get(b"catalog", db=self._meta)
 
-    def put_catalog(self, expected_revision: int, record: bytes, applied: Mapping[int, Applied]) -> None:
+    def put_catalog(self, expected_revision: int, record: bytes, reached: Mapping[int, int]) -> None:
         """See `Store.put_catalog`."""
         with self._writing() as writing:
             guard_catalog(
-                expected_revision, applied, self._read_revision(writing), self._read_applied(writing)
+                expected_revision, reached, self._read_revision(writing), self._read_reached(writing)
             )
             self._write_catalog(writing, record)
 
@@ -274,6 +296,7 @@ class LmdbStore:
             ):
                 writing.drop(database, delete=False)
             writing.delete(b"counters", db=self._meta)
+            writing.delete(b"log", db=self._meta)
             self._write_catalog(writing, catalog_record)
 
     def close(self) -> None:

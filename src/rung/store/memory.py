@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from rung.store.port import (
     NOTHING_APPLIED,
     Applied,
+    BoundLog,
     Change,
     Counters,
     Quarantined,
@@ -27,6 +28,7 @@ class MemoryStore:
         self._empty()
 
     def _empty(self) -> None:
+        self._bound: BoundLog | None = None
         self._applied: dict[int, Applied] = {}
         self._transactions: dict[bytes, bytes] = {}
         self._users: dict[bytes, bytes] = {}
@@ -38,6 +40,22 @@ class MemoryStore:
         """See `Store.applied`."""
         with self._lock:
             return dict(self._applied)
+
+    def reached(self) -> Mapping[int, int]:
+        """See `Store.reached`."""
+        with self._lock:
+            return {partition: state.offset for partition, state in self._applied.items()}
+
+    def bind(self, log: BoundLog) -> BoundLog:
+        """See `Store.bind`."""
+        with self._lock:
+            self._bound = self._bound or log
+            return self._bound
+
+    def bound(self) -> BoundLog | None:
+        """See `Store.bound`."""
+        with self._lock:
+            return self._bound
 
     def standing(self, user_id: bytes, partition: int) -> Standing:
         """See `Store.standing`."""
@@ -74,7 +92,7 @@ class MemoryStore:
     def every_user(self) -> Iterable[tuple[bytes, bytes]]:
         """See `Store.every_user`."""
         with self._lock:
-            return sorted(self._users.items())
+            return list(self._users.items())
 
     def counters(self) -> Counters:
         """See `Store.counters`."""
@@ -86,9 +104,9 @@ class MemoryStore:
         with self._lock:
             guard_commit(change, self._catalog[0], self._applied)
             self._applied.update(change.applied)
-            self._transactions.update(change.transactions)
-            self._users.update(change.users)
-            self._user_attributes.update(change.user_attributes)
+            self._transactions.update(change.transactions.new())
+            self._users.update(change.users.new())
+            self._user_attributes.update(change.user_attributes.new())
             self._quarantine.update({(event.partition, event.offset): event for event in change.quarantined})
             self._counters = change.counters.added_to(self._counters)
 
@@ -97,10 +115,10 @@ class MemoryStore:
         with self._lock:
             return self._catalog
 
-    def put_catalog(self, expected_revision: int, record: bytes, applied: Mapping[int, Applied]) -> None:
+    def put_catalog(self, expected_revision: int, record: bytes, reached: Mapping[int, int]) -> None:
         """See `Store.put_catalog`."""
         with self._lock:
-            guard_catalog(expected_revision, applied, self._catalog[0], self._applied)
+            guard_catalog(expected_revision, reached, self._catalog[0], self.reached())
             self._catalog = (expected_revision + 1, record)
 
     def quarantine(self, after: tuple[int, int] | None, count_max: int) -> Sequence[Quarantined]:

@@ -1,4 +1,4 @@
-"""The store port: the keyed state that serves reads, written by one guarded, atomic change.
+"""The store port: the keyed state that serves reads, written by guarded changes.
 
 Records are opaque bytes here (`rung.store.records` gives them their form); a store only keeps
 them, atomically and durably.
@@ -8,13 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 
 class StoreError(Exception):
     """The store cannot do what was asked, and no retry will help; the text names the fix."""
+
+
+class StoreBusy(Exception):
+    """The store cannot be reached now, or takes no more for the moment. The same may be asked again later.
+
+    Nothing is lost: a change of which a part is stored already is completed by deciding it again.
+    """
+
+
+class ChangeTooLarge(Exception):
+    """One user's part of a change is too large. Nothing of it is stored: decide fewer events at once."""
 
 
 class Overtaken(Exception):
@@ -57,7 +68,8 @@ class Counters:
     """What all workers on this store have done, counted once like everything else.
 
     `events` are those applied, of which `duplicates` brought nothing; `quarantined` counts the
-    others by reason. The last batch's time is in microseconds since the epoch.
+    others by reason. The last batch's time is in microseconds since the epoch. After a change that was
+    cut short and decided again, its events that had been stored are among the duplicates, too.
     """
 
     events: int = 0
@@ -83,23 +95,56 @@ class Counters:
         )
 
 
+class Entries(NamedTuple):
+    """Records and what they replace.
+
+    Under `keys[i]`, `after[i]` takes the place of `before[i]` (None: there was nothing); it is of the
+    part of `users[i]` in the change.
+    """
+
+    keys: Sequence[bytes]
+    before: Sequence[bytes | None]
+    after: Sequence[bytes]
+    users: Sequence[bytes]
+
+    def new(self) -> list[tuple[bytes, bytes]]:
+        """Return the keys with their new records, in the order of the keys."""
+        return sorted(zip(self.keys, self.after, strict=True))
+
+
+NO_ENTRIES: Final = Entries((), (), (), ())
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The effect of one micro-batch: all of it is stored, or nothing.
+    """The effect of one micro-batch.
 
     `expected` and `applied` hold, per partition, the state that the change was computed from and
-    the state after it. `counters` are those of this batch alone. The other fields map a key to its
-    new record.
+    the state after it. `user_partitions` names the partition of every user of an entry. `counters` are
+    those of this batch alone.
+
+    Each user's part of it, all entries with that user, is stored at once or not at all, and only if what
+    it replaces has not changed. The positions move when everything is stored. A store that can do more
+    stores the whole change at once; with one that cannot, a change that was cut short is completed when
+    its events are decided again: what is stored then has nothing left to contribute.
     """
 
     catalog_revision: int
     expected: Mapping[int, Applied]
     applied: Mapping[int, Applied]
-    transactions: Sequence[tuple[bytes, bytes]]
-    users: Sequence[tuple[bytes, bytes]]
-    user_attributes: Sequence[tuple[bytes, bytes]]
-    quarantined: Sequence[Quarantined]
-    counters: Counters
+    transactions: Entries = NO_ENTRIES
+    users: Entries = NO_ENTRIES
+    user_attributes: Entries = NO_ENTRIES
+    user_partitions: Mapping[bytes, int] = field(default_factory=dict[bytes, int])
+    quarantined: Sequence[Quarantined] = ()
+    counters: Counters = Counters()
+
+
+class BoundLog(NamedTuple):
+    """The log that the store's positions refer to."""
+
+    name: str
+    partitions: int
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -134,7 +179,7 @@ def guard_commit(change: Change, revision: int, applied: Mapping[int, Applied]) 
 
 
 def guard_catalog(
-    expected_revision: int, expected: Mapping[int, Applied], revision: int, applied: Mapping[int, Applied]
+    expected_revision: int, expected: Mapping[int, int], revision: int, reached: Mapping[int, int]
 ) -> None:
     """Check a catalog's replacement against the state in the same transaction.
 
@@ -144,16 +189,35 @@ def guard_catalog(
     if expected_revision != revision:
         message = f"the catalog is at revision {revision}, not {expected_revision}"
         raise Overtaken(message)
-    if dict(expected) != dict(applied):
+    if dict(expected) != dict(reached):
         message = "events were applied meanwhile"
         raise Overtaken(message)
 
 
 class Store(Protocol):
-    """Keyed state. Every read method answers from one snapshot."""
+    """Keyed state.
+
+    Any method may raise `StoreError`, or `StoreBusy` when the store cannot be reached.
+    """
 
     def applied(self) -> Mapping[int, Applied]:
         """Return how far each partition has been applied; one never applied is absent."""
+        ...
+
+    def reached(self) -> Mapping[int, int]:
+        """Return the highest offset of each partition of which anything may be stored.
+
+        It is that of `applied`, unless a change is under way, or was cut short. A partition of which
+        nothing was ever applied or begun is absent.
+        """
+        ...
+
+    def bind(self, log: BoundLog) -> BoundLog:
+        """Return the log that the positions refer to, after binding the store to `log` if it has none."""
+        ...
+
+    def bound(self) -> BoundLog | None:
+        """Return the log that the positions refer to, None if there is none yet."""
         ...
 
     def standing(self, user_id: bytes, partition: int) -> Standing:
@@ -161,7 +225,10 @@ class Store(Protocol):
         ...
 
     def standings(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
-        """Return the standing of each (user id, partition), all from one snapshot."""
+        """Return the standing of each (user id, partition).
+
+        The user's records of each are from one snapshot, and hold all events up to its `applied`.
+        """
         ...
 
     def transactions(self, transaction_ids: Sequence[bytes]) -> Sequence[bytes | None]:
@@ -177,7 +244,7 @@ class Store(Protocol):
         ...
 
     def every_user(self) -> Iterable[tuple[bytes, bytes]]:
-        """Yield every user id with its figures, in the order of the ids."""
+        """Yield every user id with its figures, in no order."""
         ...
 
     def counters(self) -> Counters:
@@ -185,10 +252,14 @@ class Store(Protocol):
         ...
 
     def commit(self, change: Change) -> None:
-        """Store a change durably, all or nothing.
+        """Store a change durably.
 
         Raises:
-            Overtaken: a partition is not at its expected state, or the catalog moved on.
+            Overtaken: a partition is not at its expected state, or the catalog moved on: nothing is
+                stored. Or another worker has written what the change was computed from: the rest of
+                the users' parts may be stored.
+            ChangeTooLarge: a user's part is too large: nothing is stored.
+            StoreBusy: some parts may be stored.
         """
         ...
 
@@ -196,11 +267,11 @@ class Store(Protocol):
         """Return the catalog's revision (0: empty) and its record."""
         ...
 
-    def put_catalog(self, expected_revision: int, record: bytes, applied: Mapping[int, Applied]) -> None:
+    def put_catalog(self, expected_revision: int, record: bytes, reached: Mapping[int, int]) -> None:
         """Replace the catalog and raise its revision by one.
 
         Raises:
-            Overtaken: the revision, or how far a partition is applied, differs from what was read.
+            Overtaken: the revision, or how far a partition has been reached, differs from what was read.
         """
         ...
 
@@ -217,7 +288,7 @@ class Store(Protocol):
         ...
 
     def reset(self, catalog_record: bytes) -> None:
-        """Forget all that was derived from the log, and put a catalog in place of the old one."""
+        """Forget the log and all that was derived from it, and put a catalog in place of the old one."""
         ...
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Annotated, Final, Literal, NamedTuple, TypeAlias
 
@@ -34,6 +34,7 @@ ID_BYTES_MAX: Final = 128
 _PART_EVENTS: Final = 8_192
 """How many events are objects at one time: more than fit a processor's cache take longer each."""
 
+_NOTHING: Final[Mapping[int, str]] = {}
 _Reject: TypeAlias = Callable[[int, Reason, str], None]
 _STATUS_CODES: Final = {status: code for code, status in enumerate(STATUSES)}
 
@@ -122,12 +123,15 @@ def decode(
     payloads: Sequence[bytes],
     attributes: Mapping[str, AttributeType],
     user_attributes: Mapping[str, AttributeType],
+    unreadable: Mapping[int, str] = _NOTHING,
 ) -> Batch:
     """Decode and validate events; the declared attributes must have their declared types.
 
     Unknown fields are ignored. Every payload becomes a row of one of the three parts of the
-    batch, never of two.
+    batch, never of two. The rows of `unreadable` are rejected without a look at them; it says why.
     """
+    if unreadable:
+        return _decode_the_readable(payloads, attributes, user_attributes, unreadable)
     rejections: list[Rejection] = []
     changes: list[UserAttributesEvent] = []
     parts: list[TransactionEvents] = []
@@ -151,6 +155,26 @@ def decode(
                     rejections.append(Rejection(row, rejected.reason, rejected.detail))
         parts.append(_columns(events, rows, attributes, rejections))
     return Batch(_joined(parts), changes, rejections)
+
+
+def _decode_the_readable(
+    payloads: Sequence[bytes],
+    attributes: Mapping[str, AttributeType],
+    user_attributes: Mapping[str, AttributeType],
+    unreadable: Mapping[int, str],
+) -> Batch:
+    """Decode with an empty payload in place of each unreadable one, which is rejected one way or another."""
+    blanked = [b"" if row in unreadable else payload for row, payload in enumerate(payloads)]
+    batch = decode(blanked, attributes, user_attributes)
+    return replace(
+        batch,
+        rejections=[
+            Rejection(found.row, Reason.UNKNOWN_SCHEMA, unreadable[found.row])
+            if found.row in unreadable
+            else found
+            for found in batch.rejections
+        ],
+    )
 
 
 def _decode_all(payloads: Sequence[bytes]) -> list[_Transaction]:

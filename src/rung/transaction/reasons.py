@@ -19,6 +19,8 @@ class Reason(StrEnum):
         member.sentence = sentence
         return member
 
+    UNKNOWN_SCHEMA = "unknown_schema", "The event says that it has a form which this release does not know."
+    WRONG_PARTITION = "wrong_partition", "The event stands in another partition than its user's."
     NOT_JSON = "not_json", "The event is not JSON text in UTF-8."
     NOT_AN_OBJECT = "not_an_object", "The event is JSON, but not an object."
     EVENT_TOO_LARGE = "event_too_large", "The event is larger than 64 KiB."
