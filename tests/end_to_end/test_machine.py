@@ -37,7 +37,7 @@ from rung.log.port import Slice
 from rung.speed.worker import Worker, WorkerSettings
 from rung.store.lmdb import LmdbStore
 from rung.store.memory import MemoryStore
-from rung.store.port import NOTHING_APPLIED, Change, Overtaken, Store
+from rung.store.port import NOTHING_APPLIED, Change, Entries, Overtaken, Store
 from rung.store.records import (
     UserAttributes,
     decode_transactions,
@@ -394,11 +394,12 @@ def conflicts_pass_unseen(events: TransactionEvents, groups: Integers, stored: S
 
 def the_last_told_wins(
     events: Sequence[UserAttributesEvent], store: Store
-) -> tuple[list[tuple[bytes, bytes]], list[Rejection], int]:
+) -> tuple[Entries, list[Rejection], int]:
     records = {
         e.user_id.encode(): encode_user_attributes(UserAttributes(e.sequence, e.values)) for e in events
     }
-    return list(records.items()), [], 0
+    keys = list(records)
+    return Entries(keys, store.user_attributes(keys), list(records.values()), keys), [], 0
 
 
 def no_guard(*_: object) -> None:

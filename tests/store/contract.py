@@ -101,7 +101,8 @@ class StoreContract(ABC):
         assert list(store.users([b"u", b"v"])) == [b"figures of u", b"figures of v"]
         assert list(store.user_attributes([b"v", b"u"])) == [None, b"attributes of u"]
         assert store.standing(b"u", 0) == Standing(b"figures of u", b"attributes of u", Applied(4, AT), 0)
-        assert store.standing(b"v", 1) == Standing(b"figures of v", None, NOTHING_APPLIED, 0)
+        assert store.standing(b"v", 0) == Standing(b"figures of v", None, Applied(4, AT), 0)
+        assert store.standing(b"w", 1) == Standing(None, None, NOTHING_APPLIED, 0)
         assert sorted(store.every_user()) == [(b"u", b"figures of u"), (b"v", b"figures of v")]
         assert store.quarantined(0, 3) == quarantined(0, 3)
         assert store.counters() == Counters(4, 1, 1, {"not_json": 1}, 5, AT)
@@ -155,6 +156,36 @@ class StoreContract(ABC):
         assert list(store.transactions([b"t"])) == [None]
         assert list(store.quarantine(None, 10)) == []
         assert store.counters() == Counters()
+
+    def test_one_transaction_goes_to_one_user(self, store: Store) -> None:
+        """Of two changes of different partitions that claim the same new transaction, the second is refused."""
+        claimed = entries((b"t", b"first"), user=b"u")
+        store.commit(change(transactions=claimed, users=entries((b"u", b"counted"))))
+        late = change(
+            expected={1: NOTHING_APPLIED},
+            applied={1: Applied(0, AT)},
+            transactions=entries((b"t", b"second"), user=b"v"),
+            users=entries((b"v", b"counted twice")),
+        )
+        with pytest.raises(Overtaken):
+            store.commit(replace(late, user_partitions={b"v": 1}))
+        assert list(store.transactions([b"t"])) == [b"first"]
+        assert list(store.users([b"v"])) == [None]
+        assert dict(store.applied()) == {0: Applied(4, AT)}
+
+    @pytest.mark.parametrize("kind", ["transactions", "users", "user_attributes"])
+    def test_a_record_that_was_replaced_is_guarded(self, store: Store, kind: str) -> None:
+        """A change that was computed from another record than the stored one is refused, and it stays."""
+        store.commit(change(**{kind: entries((b"u", b"stored"))}))
+        for before in (dict[str, bytes](), {"u": b"older"}):
+            late = change(
+                expected={0: Applied(4, AT)},
+                applied={0: Applied(5, AT)},
+                **{kind: entries((b"u", b"wrong"), **before)},
+            )
+            with pytest.raises(Overtaken):
+                store.commit(late)
+        assert dict(store.applied()) == {0: Applied(4, AT)}
 
     def test_partitions_advance_on_their_own(self, store: Store) -> None:
         """A change guards the partitions that it names, and no others."""
@@ -210,7 +241,8 @@ class StoreContract(ABC):
     def test_quarantine_is_paged_in_order(self, store: Store) -> None:
         """Quarantined events come by partition and offset, page after page, with their bytes."""
         events = [quarantined(p, o, bytes([p, o % 256]) * 1000) for p in (0, 1) for o in (0, 2, 255, 256)]
-        store.commit(change(quarantined=list(reversed(events))))
+        before, after = dict.fromkeys((0, 1), NOTHING_APPLIED), dict.fromkeys((0, 1), Applied(256, AT))
+        store.commit(change(expected=before, applied=after, quarantined=list(reversed(events))))
         pages: list[Sequence[Quarantined]] = [store.quarantine(None, 3)]
         while pages[-1]:
             last = pages[-1][-1]

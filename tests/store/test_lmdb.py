@@ -49,9 +49,11 @@ def test_a_full_store(tmp_path: Path) -> None:
     store = LmdbStore(tmp_path, map_bytes=512 * 1024)
     store.commit(change(users=entries((b"u", b"small"))))
     with pytest.raises(StoreError, match=r"is full: raise `store.map_bytes`"):
-        store.commit(change(expected={0: Applied(4, AT)}, users=entries((b"u", b"x" * 600 * 1024))))
+        store.commit(
+            change(expected={0: Applied(4, AT)}, users=entries((b"u", b"x" * 600 * 1024), u=b"small"))
+        )
     assert list(store.users([b"u"])) == [b"small"]
-    store.commit(change(expected={0: Applied(4, AT)}, users=entries((b"u", b"next"))))
+    store.commit(change(expected={0: Applied(4, AT)}, users=entries((b"u", b"next"), u=b"small")))
     assert list(store.users([b"u"])) == [b"next"]
     store.close()
 
@@ -68,7 +70,7 @@ WRITER = """
         after = Applied(before.offset + 1, None)
         value = str(after.offset).encode()
         keys = [b"%d" % k for k in range(200)]
-        users = Entries(keys, [None] * 200, [value] * 200, keys)
+        users = Entries(keys, store.users(keys), [value] * 200, keys)
         store.commit(Change(0, {0: before}, {0: after}, users=users, counters=Counters(events=1)))
         print(after.offset, flush=True)
         before = after
@@ -115,11 +117,8 @@ def test_read_beside_the_writer(tmp_path: Path) -> None:
         assert process.stdout is not None
         for offset in range(5):
             before = {0: store.applied().get(0, Applied(-1, None))}
-            store.commit(
-                change(
-                    expected=before, applied={0: Applied(offset, None)}, users=entries((b"u", b"%d" % offset))
-                )
-            )
+            users = entries((b"u", b"%d" % offset), **({"u": b"%d" % (offset - 1)} if offset else {}))
+            store.commit(change(expected=before, applied={0: Applied(offset, None)}, users=users))
             process.stdin.write("read\n")
             process.stdin.flush()
             assert process.stdout.readline() == f"{str(offset).encode()!r}\n"

@@ -63,6 +63,7 @@ def decide(
         partitions: How many the log has.
         clock: Gives microseconds since the epoch, for what is put into quarantine.
     """
+    computed_at = store.moment()
     catalog = compiled.catalog
     payloads = list(chain.from_iterable(part.payloads for part in slices))
     places = np.repeat([part.partition for part in slices], [len(part.payloads) for part in slices])
@@ -101,6 +102,7 @@ def decide(
             last_batch_events=len(payloads),
             last_batch_at=clock(),
         ),
+        computed_at=computed_at,
     )
 
 

@@ -36,6 +36,7 @@ from rung.store.port import (
     StoreError,
     guard_catalog,
     guard_commit,
+    guard_entries,
 )
 
 FORMAT: Final = b"rung-store-1"
@@ -142,6 +143,10 @@ class LmdbStore:
         with reading.cursor(self._applied) as cursor:
             return {_PARTITION.unpack(key)[0]: _unpack_applied(bytes(value)) for key, value in cursor}
 
+    def moment(self) -> int | None:
+        """See `Store.moment`: the number of LMDB's last transaction that wrote."""
+        return self._environment.info()["last_txnid"]
+
     def reached(self) -> Mapping[int, int]:
         """See `Store.reached`."""
         with self._environment.begin() as reading:
@@ -198,7 +203,13 @@ class LmdbStore:
         return self._get_all(self._user_attributes, user_ids)
 
     def _get_all(self, database: lmdb._Database, keys: Sequence[bytes]) -> list[bytes | None]:
-        with self._environment.begin() as reading, reading.cursor(database) as cursor:
+        with self._environment.begin() as reading:
+            return self._read_all(reading, database, keys)
+
+    def _read_all(
+        self, reading: lmdb.Transaction[bytes], database: lmdb._Database, keys: Sequence[bytes]
+    ) -> list[bytes | None]:
+        with reading.cursor(database) as cursor:
             # Sorted keys walk the tree once, and sorting what is in order already costs little.
             found = dict(cursor.getmulti(sorted(keys)))
         if not found:
@@ -223,10 +234,17 @@ class LmdbStore:
         """See `Store.commit`."""
         with self._writing() as writing:
             guard_commit(change, self._read_revision(writing), self._read_applied(writing))
+            records = (
+                (self._transactions, change.transactions),
+                (self._users, change.users),
+                (self._user_attributes, change.user_attributes),
+            )
+            if change.computed_at != writing.id() - 1:
+                # Another has written since, perhaps what this change was computed from.
+                for database, entries in records:
+                    guard_entries(entries, self._read_all(writing, database, entries.keys))
             for database, entries in (
-                (self._transactions, change.transactions.new()),
-                (self._users, change.users.new()),
-                (self._user_attributes, change.user_attributes.new()),
+                *((database, entries.new()) for database, entries in records),
                 (self._applied, sorted(_pack_applied(*item) for item in change.applied.items())),
                 (self._quarantine, sorted(_pack_quarantined(event) for event in change.quarantined)),
             ):

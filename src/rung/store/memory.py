@@ -15,6 +15,7 @@ from rung.store.port import (
     Standing,
     guard_catalog,
     guard_commit,
+    guard_entries,
 )
 
 
@@ -40,6 +41,10 @@ class MemoryStore:
         """See `Store.applied`."""
         with self._lock:
             return dict(self._applied)
+
+    def moment(self) -> int | None:
+        """See `Store.moment`: none, because looking costs nothing here."""
+        return None
 
     def reached(self) -> Mapping[int, int]:
         """See `Store.reached`."""
@@ -103,6 +108,9 @@ class MemoryStore:
         """See `Store.commit`."""
         with self._lock:
             guard_commit(change, self._catalog[0], self._applied)
+            guard_entries(change.transactions, self.transactions(change.transactions.keys))
+            guard_entries(change.users, self.users(change.users.keys))
+            guard_entries(change.user_attributes, self.user_attributes(change.user_attributes.keys))
             self._applied.update(change.applied)
             self._transactions.update(change.transactions.new())
             self._users.update(change.users.new())

@@ -121,7 +121,7 @@ class Change:
 
     `expected` and `applied` hold, per partition, the state that the change was computed from and
     the state after it. `user_partitions` names the partition of every user of an entry. `counters` are
-    those of this batch alone.
+    those of this batch alone. `computed_at` is what `Store.moment` said before the first read for it.
 
     Each user's part of it, all entries with that user, is stored at once or not at all, and only if what
     it replaces has not changed. The positions move when everything is stored. A store that can do more
@@ -138,6 +138,7 @@ class Change:
     user_partitions: Mapping[bytes, int] = field(default_factory=dict[bytes, int])
     quarantined: Sequence[Quarantined] = ()
     counters: Counters = Counters()
+    computed_at: int | None = None
 
 
 class BoundLog(NamedTuple):
@@ -178,6 +179,20 @@ def guard_commit(change: Change, revision: int, applied: Mapping[int, Applied]) 
             raise Overtaken(message)
 
 
+def guard_entries(entries: Entries, stored: Sequence[bytes | None]) -> None:
+    """Check that entries replace what is stored under their keys, read in the same transaction.
+
+    One partition's worker is enough for a user; but two may come upon the same transaction id at once.
+
+    Raises:
+        Overtaken: another change has written one of them.
+    """
+    for key, before, found in zip(entries.keys, entries.before, stored, strict=True):
+        if before != found:
+            message = f"the record under {key[:64]!r} is not the one that the change was computed from"
+            raise Overtaken(message)
+
+
 def guard_catalog(
     expected_revision: int, expected: Mapping[int, int], revision: int, reached: Mapping[int, int]
 ) -> None:
@@ -202,6 +217,13 @@ class Store(Protocol):
 
     def applied(self) -> Mapping[int, Applied]:
         """Return how far each partition has been applied; one never applied is absent."""
+        ...
+
+    def moment(self) -> int | None:
+        """Return a number that every change of the store moves, None if there is no such number.
+
+        A change that was computed at the present moment needs no look at what it replaces.
+        """
         ...
 
     def reached(self) -> Mapping[int, int]:

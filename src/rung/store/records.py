@@ -311,3 +311,37 @@ def decode_user_attributes(record: bytes | None) -> UserAttributes:
     if stored.format != FORMAT:
         raise _refuse("user attributes")
     return UserAttributes(stored.sequence, stored.values)
+
+
+def split_figures(record: bytes, bytes_max: int) -> list[bytes]:
+    """Return a user's record in parts of at most so many bytes, each a record, the newest periods last.
+
+    A part has room for one figure at least. `join_figures` makes the record of them again.
+    """
+    if len(record) <= bytes_max:
+        return [record]
+    _, rows = decode_figures([record])
+    rows = rows[np.lexsort((rows["token"], rows["series"], rows["period"]))]
+    sizes = np.where(rows["token"] == 0, _PLAIN_BYTES, _DISTINCT_BYTES)
+    parts: list[bytes] = []
+    end = len(rows)
+    while end:
+        # From the newest on backwards, so that what is written most stays small and is written alone.
+        room = np.cumsum(sizes[:end][::-1]) <= max(bytes_max - _USER_HEAD_BYTES, _DISTINCT_BYTES)
+        start = end - int(np.count_nonzero(room))
+        parts.append(encode_figures(np.zeros(end - start, dtype=np.int64), rows[start:end], 1)[0])
+        end = start
+    return parts[::-1]
+
+
+def join_figures(parts: Sequence[bytes]) -> bytes:
+    """Return the record that `split_figures` made parts of.
+
+    Raises:
+        StoreError: a part has an unknown format.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    _, rows = decode_figures(parts)
+    rows = rows[np.lexsort((rows["token"], rows["series"], rows["period"]))]
+    return encode_figures(np.zeros(len(rows), dtype=np.int64), rows, 1)[0]

@@ -1,0 +1,1 @@
+"""The store at scale: three DynamoDB tables, written user by user with TransactWriteItems."""

@@ -1,0 +1,232 @@
+"""Calls to DynamoDB: signed and sent by aiodynamo, retried here and nowhere else.
+
+The store's methods are called from threads, while calls are cheapest from one event loop. So a client runs a
+loop in a thread of its own; whoever wants something of it hands over a coroutine and waits.
+
+Every call is safe to repeat, because every write is guarded by what it replaces or gives the same result
+twice. A call whose outcome is unknown is simply sent again; that it happened the first time shows as a guard
+that does not hold any more, and the caller resolves that by reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import aiohttp
+from aiodynamo.client import Client
+from aiodynamo.credentials import Credentials
+from aiodynamo.errors import (
+    AccessDenied,
+    AIODynamoError,
+    ExpiredToken,
+    InternalDynamoError,
+    NoCredentialsFound,
+    ProvisionedThroughputExceeded,
+    RequestLimitExceeded,
+    ServiceUnavailable,
+    TableNotFound,
+    Throttled,
+    TransactionCanceled,
+    TransactionConflict,
+    TransactionInProgress,
+    UnknownError,
+    UnrecognizedClient,
+)
+from aiodynamo.http.aiohttp import AIOHTTP
+from aiodynamo.models import RetryConfig, RetryTimeout
+from yarl import URL
+
+from rung.store.backoff import Backoff
+from rung.store.dynamodb.settings import DynamoSettings
+from rung.store.port import StoreBusy, StoreError
+
+Json: TypeAlias = "Mapping[str, Any]"
+_T = TypeVar("_T")
+
+_PASSING: Final = (
+    Throttled,
+    ProvisionedThroughputExceeded,
+    RequestLimitExceeded,
+    InternalDynamoError,
+    ServiceUnavailable,
+    ExpiredToken,
+    TransactionConflict,
+    TransactionInProgress,
+    aiohttp.ClientError,
+    asyncio.TimeoutError,
+    OSError,
+)
+_PASSING_REASONS: Final = frozenset(
+    {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded", "None"}
+)
+_WRITES: Final = frozenset({"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"})
+_SERVER_ERROR: Final = 500
+
+
+class GuardFailed(Exception):
+    """A condition of a write does not hold; nothing of the call was written."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a client has asked for: attempts by operation, retries by cause, and the units billed."""
+
+    calls: Counter[str] = field(default_factory=Counter[str])
+    retries: Counter[str] = field(default_factory=Counter[str])
+    write_units: float = 0.0
+    read_units: float = 0.0
+
+
+class _OneAttempt(RetryConfig):
+    """Leaves retrying to the caller."""
+
+    def delays(self) -> Iterable[float]:
+        return ()
+
+    async def attempts(self) -> AsyncIterator[None]:
+        yield
+        # The client takes it for the end of its patience, and raises what made the attempt fail.
+        raise RetryTimeout
+
+
+class DynamoClient:
+    """A client with an event loop of its own. Safe to use from several threads."""
+
+    def __init__(self, settings: DynamoSettings) -> None:
+        """Start the loop; nothing is sent yet."""
+        self._settings = settings
+        self.usage = Usage()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="dynamodb", daemon=True)
+        self._thread.start()
+        self._session, self._client = self.run(self._connected())
+        self._room = asyncio.Semaphore(settings.concurrent_calls)
+
+    async def _connected(self) -> tuple[aiohttp.ClientSession, Client]:
+        # Needs a running loop.
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._settings.concurrent_calls),
+            timeout=aiohttp.ClientTimeout(total=self._settings.request_timeout_seconds),
+        )
+        endpoint = URL(self._settings.endpoint_url) if self._settings.endpoint_url else None
+        region, credentials = self._settings.region, Credentials.auto()
+        return session, Client(AIOHTTP(session), credentials, region, endpoint, throttle_config=_OneAttempt())
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine in the client's loop, and return its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        """Close the connections and end the loop. Closing twice is fine."""
+        if self._loop.is_closed():
+            return
+        self.run(self._session.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def call(self, operation: str, payload: Json) -> Json:
+        """Send one call, again after a failure that passes, and return the answer.
+
+        Raises:
+            GuardFailed: a condition does not hold.
+            StoreBusy: it failed too often. A write may have happened.
+            StoreError: it can never succeed; the text names the fix.
+        """
+        backoff = Backoff()
+        cause = ""
+        for attempt in range(1, self._settings.attempts_max + 1):
+            async with self._room:
+                self.usage.calls[operation] += 1
+                try:
+                    answer: Json = await self._client.send_request(action=operation, payload=payload)
+                except Exception as error:
+                    cause = self._passing_cause(operation, error)
+                else:
+                    self._count_units(operation, answer)
+                    return answer
+            self.usage.retries[cause] += 1
+            if attempt < self._settings.attempts_max:
+                await asyncio.sleep(backoff.next_seconds())
+        raise StoreBusy(f"DynamoDB did not do {operation} in {self._settings.attempts_max} attempts: {cause}")
+
+    async def all_of(self, works: Sequence[Callable[[], Coroutine[Any, Any, _T]]]) -> list[_T]:
+        """Run works, as many at once as calls may be, and return their results in order.
+
+        When one fails, those that run are waited for and no other is started; the first error is raised.
+        """
+        results: dict[int, _T] = {}
+        errors: list[Exception] = []
+        waiting = iter(enumerate(works))
+
+        async def take_turns() -> None:
+            for index, work in waiting:
+                if errors:
+                    return
+                try:
+                    results[index] = await work()
+                except Exception as error:
+                    # Raised below, once nothing is under way any more.
+                    errors.append(error)
+
+        await asyncio.gather(*(take_turns() for _ in range(min(len(works), self._settings.concurrent_calls))))
+        if errors:
+            raise errors[0]
+        return [results[index] for index in range(len(works))]
+
+    def _count_units(self, operation: str, answer: Json) -> None:
+        consumed: Any = answer.get("ConsumedCapacity", ())
+        for part in cast("list[Json]", [consumed] if isinstance(consumed, dict) else consumed):
+            if operation in _WRITES:
+                self.usage.write_units += part["CapacityUnits"]
+            else:
+                self.usage.read_units += part["CapacityUnits"]
+
+    def _passing_cause(self, operation: str, error: Exception) -> str:
+        """Return the name of a failure that passes.
+
+        Raises:
+            GuardFailed: it is a condition that does not hold.
+            StoreError: it does not pass.
+        """
+        name = type(error).__name__
+        if isinstance(error, TransactionCanceled):
+            codes = [reason["Code"] for reason in error.body["CancellationReasons"]]
+            if "ConditionalCheckFailed" in codes:
+                raise GuardFailed(operation) from error
+            if set(codes) <= _PASSING_REASONS:
+                return name
+        if name == "ConditionalCheckFailed":
+            raise GuardFailed(operation) from error
+        if isinstance(error, _PASSING) or (isinstance(error, UnknownError) and error.status >= _SERVER_ERROR):
+            return name
+        if isinstance(error, TableNotFound):
+            raise StoreError(
+                f"the tables {self._settings.table_prefix}-* are not in {self._place()}: make them with "
+                "`rung store create`, or correct dynamodb.table_prefix"
+            ) from error
+        if isinstance(error, (NoCredentialsFound, AccessDenied, UnrecognizedClient)):
+            raise StoreError(
+                f"{self._place()} refused the credentials ({name}): give AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, a profile or a role, with the right to do "
+                f"{operation} on {self._settings.table_prefix}-*"
+            ) from error
+        if isinstance(error, AIODynamoError):
+            raise StoreError(f"DynamoDB refused {operation}: {name}: {_message(error)}") from error
+        raise error
+
+    def _place(self) -> str:
+        return self._settings.endpoint_url or f"DynamoDB in {self._settings.region}"
+
+
+def _message(error: AIODynamoError) -> str:
+    for argument in error.args:
+        if isinstance(argument, dict):
+            body = cast("Json", argument)
+            return str(body.get("Message", body.get("message", "")))
+    return str(error)

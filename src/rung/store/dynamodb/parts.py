@@ -1,0 +1,186 @@
+"""The parts of a change: what each user's part writes, and how parts share one call.
+
+A part is all that a change does to one user: the user's item and the transactions' items. It is written
+whole or not at all, and only where it finds what it was computed from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rung.store.dynamodb.items import (
+    Item,
+    Tables,
+    binary,
+    bytes_of,
+    digest,
+    number,
+    part_key,
+    transaction_key,
+    user_key,
+)
+from rung.store.port import Change, ChangeTooLarge
+from rung.store.records import split_figures
+
+CALL_ITEMS_MAX: Final = 100
+"""DynamoDB's limit of items in one transaction."""
+CALL_BYTES_MAX: Final = 3 << 20
+"""DynamoDB's limit is 4 MB for the items of one transaction; names and guards need room, too."""
+PART_BYTES_MAX: Final = 32 << 10
+"""How large a user's item may grow before its older figures move out: a write is billed by size."""
+_WRITE_OVERHEAD_BYTES: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One item of a transaction, and what it looks like before and after it.
+
+    `before` and `after` map attributes to their bytes (None: absent), for those that tell the two apart.
+    """
+
+    table: str
+    key: bytes
+    request: Mapping[str, Any]
+    before: Mapping[str, bytes | None]
+    after: Mapping[str, bytes | None]
+    bytes: int
+
+    def is_done(self, item: Item) -> bool:
+        """Tell whether an item (empty: there is none) is as it is afterwards."""
+        return all(bytes_of(item, name) == value for name, value in self.after.items())
+
+    def is_open(self, item: Item) -> bool:
+        """Tell whether an item is as it was before."""
+        return all(bytes_of(item, name) == value for name, value in self.before.items())
+
+
+@dataclass(slots=True)
+class _UserChange:
+    figures: tuple[bytes | None, bytes] | None = None
+    attributes: tuple[bytes | None, bytes] | None = None
+    transactions: list[tuple[bytes, bytes | None, bytes]] = field(
+        default_factory=list[tuple[bytes, bytes | None, bytes]]
+    )
+
+
+def calls_of(change: Change, tables: Tables, generation: int) -> list[list[Write]]:
+    """Return the writes of every user's part, packed into calls; no part is divided between calls.
+
+    Raises:
+        ChangeTooLarge: a part has more than one call can take.
+    """
+    calls: list[list[Write]] = []
+    items = size = 0
+    for part in _parts(change, tables, generation):
+        part_bytes = sum(write.bytes for write in part)
+        if len(part) > CALL_ITEMS_MAX or part_bytes > CALL_BYTES_MAX:
+            raise ChangeTooLarge(f"a user's part of the change has {len(part)} items of {part_bytes:,} bytes")
+        if not calls or items + len(part) > CALL_ITEMS_MAX or size + part_bytes > CALL_BYTES_MAX:
+            calls.append([])
+            items = size = 0
+        calls[-1] += part
+        items += len(part)
+        size += part_bytes
+    return calls
+
+
+def _parts(change: Change, tables: Tables, generation: int) -> Iterator[list[Write]]:
+    users: dict[bytes, _UserChange] = {}
+    for key, before, after, user in zip(*change.transactions, strict=True):
+        users.setdefault(user, _UserChange()).transactions.append((key, before, after))
+    for key, before, after, user in zip(*change.users, strict=True):
+        assert key == user
+        users.setdefault(user, _UserChange()).figures = before, after
+    for key, before, after, user in zip(*change.user_attributes, strict=True):
+        assert key == user
+        users.setdefault(user, _UserChange()).attributes = before, after
+    for user, changed in users.items():
+        writes = [
+            _transaction_write(tables.transactions, transaction_key(generation, key), before, after)
+            for key, before, after in changed.transactions
+        ]
+        if changed.figures is not None or changed.attributes is not None:
+            offset = change.applied[change.user_partitions[user]].offset if change.applied else None
+            writes += _user_writes(tables.users, generation, user, changed, offset)
+        yield writes
+
+
+def _transaction_write(table: str, key: bytes, before: bytes | None, after: bytes) -> Write:
+    put: dict[str, Any] = {"TableName": table, "Item": {"k": binary(key), "h": binary(after)}}
+    if before is None:
+        put["ConditionExpression"] = "attribute_not_exists(k)"
+    else:
+        put["ConditionExpression"] = "h = :h"
+        put["ExpressionAttributeValues"] = {":h": binary(before)}
+    size = len(key) + len(after) + _WRITE_OVERHEAD_BYTES
+    return Write(table, key, {"Put": put}, {"h": before}, {"h": after}, size)
+
+
+def _user_writes(
+    table: str, generation: int, user: bytes, changed: _UserChange, offset: int | None
+) -> list[Write]:
+    key = user_key(generation, user)
+    sets: dict[str, dict[str, str]] = {} if offset is None else {"o": number(offset)}
+    removed: list[str] = []
+    guards: list[str] = []
+    values: dict[str, dict[str, str]] = {}
+    before: dict[str, bytes | None] = {}
+    after: dict[str, bytes | None] = {}
+    older: list[Write] = []
+    if changed.figures is not None:
+        old, new = changed.figures
+        *older_parts, newest = split_figures(new, PART_BYTES_MAX)
+        stored_parts = [] if old is None else split_figures(old, PART_BYTES_MAX)[:-1]
+        older = [
+            _part_write(table, part_key(generation, index, user), part)
+            for index, part in enumerate(older_parts)
+            if index >= len(stored_parts) or stored_parts[index] != part
+        ]
+        before["d"], after["d"] = None if old is None else digest(old), digest(new)
+        sets |= {"f": binary(newest), "d": binary(digest(new))}
+        if older_parts:
+            sets["n"] = number(len(older_parts))
+        else:
+            removed.append("n")
+        _guard(guards, values, "d", before["d"])
+    if changed.attributes is not None:
+        before["a"], after["a"] = changed.attributes
+        sets["a"] = binary(changed.attributes[1])
+        _guard(guards, values, "a", before["a"])
+    values |= {f":{name}": value for name, value in sets.items()}
+    expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
+    if removed:
+        expression += " REMOVE " + ", ".join(removed)
+    update = {
+        "TableName": table,
+        "Key": {"k": binary(key)},
+        "UpdateExpression": expression,
+        "ConditionExpression": " AND ".join(guards),
+        "ExpressionAttributeValues": values,
+    }
+    size = sum(len(str(value)) for value in sets.values()) + len(key) + _WRITE_OVERHEAD_BYTES
+    return [*older, Write(table, key, {"Update": update}, before, after, size)]
+
+
+def _part_write(table: str, key: bytes, part: bytes) -> Write:
+    """Write an older part; it is guarded by its user's item, which is in the same call."""
+    put = {"TableName": table, "Item": {"k": binary(key), "f": binary(part)}}
+    return Write(table, key, {"Put": put}, {}, {"f": part}, len(key) + len(part) + _WRITE_OVERHEAD_BYTES)
+
+
+def _guard(guards: list[str], values: dict[str, dict[str, str]], name: str, before: bytes | None) -> None:
+    if before is None:
+        guards.append(f"attribute_not_exists({name})")
+    else:
+        guards.append(f"{name} = :was_{name}")
+        values[f":was_{name}"] = binary(before)
+
+
+def keys_by_table(writes: Sequence[Write]) -> dict[str, list[bytes]]:
+    """Return the keys of writes, for each table."""
+    keys: dict[str, list[bytes]] = {}
+    for write in writes:
+        keys.setdefault(write.table, []).append(write.key)
+    return keys
