@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rung.campaign.catalog import Catalog
+from rung.faultpoints import passing
 from rung.log.port import Consumer, LogReplaced, LogUnavailable, PositionOutOfRange, Slice
 from rung.plan.run import Plans
 from rung.speed.decide import Compiled, decide
@@ -174,6 +175,7 @@ class Worker:
                 self._held = list(self._read(wait_seconds))
             applied = self._apply() if self._held else 0
         except (StoreBusy, LogUnavailable) as error:
+            passing("waiting")
             seconds = self._backoff.next_seconds()
             _log.warning("worker_waits", extra={"seconds": seconds, "cause": str(error)})
             self._consumer.rest(seconds)
@@ -197,6 +199,7 @@ class Worker:
 
     def _apply(self) -> int:
         """Apply what is in hand, or as much as the store takes at once; return how many events that was."""
+        passing("polled")
         events_max = sum(len(part.payloads) for part in self._held)
         while True:
             compiled = self._current_catalog()
@@ -206,6 +209,7 @@ class Worker:
             if change.quarantined:
                 # Before the position moves: a mirror may hold an event twice, and misses none.
                 self._mirror(change.quarantined)
+            passing("decided")
             try:
                 self._store.commit(change)
             except ChangeTooLarge:
@@ -220,11 +224,14 @@ class Worker:
             else:
                 self._held = [*rest, *later]
                 self._applied.update(change.applied)
+                passing("committed")
                 self._consumer.report({p: state.offset for p, state in change.applied.items()})
+                passing("reported")
                 return sum(len(part.payloads) for part in slices)
 
     def _give_way(self) -> None:
         """Another worker applied these partitions: go on from where it got to."""
+        passing("overtaken")
         _log.info("worker_overtaken", extra={"partitions": sorted(self._applied)})
         self._applied.clear()
         self._held = []

@@ -20,11 +20,12 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import lmdb
 import msgspec
 
+from rung.faultpoints import passing
 from rung.store.port import (
     NOTHING_APPLIED,
     Applied,
@@ -207,11 +208,11 @@ class LmdbStore:
             return self._read_all(reading, database, keys)
 
     def _read_all(
-        self, reading: lmdb.Transaction[bytes], database: lmdb._Database, keys: Sequence[bytes]
+        self, reading: lmdb.Transaction, database: lmdb._Database, keys: Sequence[bytes]
     ) -> list[bytes | None]:
         with reading.cursor(database) as cursor:
             # Sorted keys walk the tree once, and sorting what is in order already costs little.
-            found = dict(cursor.getmulti(sorted(keys)))
+            found = cast("dict[bytes, bytes]", dict(cursor.getmulti(sorted(keys))))
         if not found:
             return [None] * len(keys)
         return [found.get(key) for key in keys]
@@ -261,6 +262,7 @@ class LmdbStore:
                 total.last_batch_at,
             )
             writing.put(b"counters", msgspec.msgpack.encode(stored), db=self._meta)
+            passing("committing")
 
     def catalog(self) -> tuple[int, bytes | None]:
         """See `Store.catalog`."""

@@ -74,10 +74,14 @@ class GuardFailed(Exception):
 
 @dataclass(slots=True)
 class Usage:
-    """What a client has asked for: attempts by operation, retries by cause, and the units billed."""
+    """What a client has asked for: attempts by operation, retries by cause, and the units billed.
+
+    `items_written` counts those of transactions.
+    """
 
     calls: Counter[str] = field(default_factory=Counter[str])
     retries: Counter[str] = field(default_factory=Counter[str])
+    items_written: int = 0
     write_units: float = 0.0
     read_units: float = 0.0
 
@@ -154,6 +158,21 @@ class DynamoClient:
             if attempt < self._settings.attempts_max:
                 await asyncio.sleep(backoff.next_seconds())
         raise StoreBusy(f"DynamoDB did not do {operation} in {self._settings.attempts_max} attempts: {cause}")
+
+    async def transact(self, items: Sequence[Json], sizes: Sequence[int]) -> None:
+        """Write items, all or nothing; `sizes` are theirs in bytes.
+
+        Its units are counted by the rule: two for each KiB begun of each item (Amazon DynamoDB Developer
+        Guide, "Read and write capacity modes"). An emulator does not add them up.
+
+        Raises:
+            GuardFailed: a condition does not hold.
+            StoreBusy: it failed too often. It may have happened.
+            StoreError: it can never succeed; the text names the fix.
+        """
+        await self.call("TransactWriteItems", {"TransactItems": list(items)})
+        self.usage.write_units += sum(2 * max(1, -(-size // 1024)) for size in sizes)
+        self.usage.items_written += len(items)
 
     async def all_of(self, works: Sequence[Callable[[], Coroutine[Any, Any, _T]]]) -> list[_T]:
         """Run works, as many at once as calls may be, and return their results in order.

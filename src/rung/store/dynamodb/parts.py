@@ -30,7 +30,8 @@ CALL_BYTES_MAX: Final = 3 << 20
 """DynamoDB's limit is 4 MB for the items of one transaction; names and guards need room, too."""
 PART_BYTES_MAX: Final = 32 << 10
 """How large a user's item may grow before its older figures move out: a write is billed by size."""
-_WRITE_OVERHEAD_BYTES: Final = 256
+_NAMES_BYTES: Final = 32
+"""About what an item's attribute names and numbers add to its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def _transaction_write(table: str, key: bytes, before: bytes | None, after: byte
     else:
         put["ConditionExpression"] = "h = :h"
         put["ExpressionAttributeValues"] = {":h": binary(before)}
-    size = len(key) + len(after) + _WRITE_OVERHEAD_BYTES
+    size = len(key) + len(after) + _NAMES_BYTES
     return Write(table, key, {"Put": put}, {"h": before}, {"h": after}, size)
 
 
@@ -129,6 +130,7 @@ def _user_writes(
     before: dict[str, bytes | None] = {}
     after: dict[str, bytes | None] = {}
     older: list[Write] = []
+    newest = attributes = b""
     if changed.figures is not None:
         old, new = changed.figures
         *older_parts, newest = split_figures(new, PART_BYTES_MAX)
@@ -146,8 +148,9 @@ def _user_writes(
             removed.append("n")
         _guard(guards, values, "d", before["d"])
     if changed.attributes is not None:
-        before["a"], after["a"] = changed.attributes
-        sets["a"] = binary(changed.attributes[1])
+        before["a"], attributes = changed.attributes
+        after["a"] = attributes
+        sets["a"] = binary(attributes)
         _guard(guards, values, "a", before["a"])
     values |= {f":{name}": value for name, value in sets.items()}
     expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
@@ -160,14 +163,14 @@ def _user_writes(
         "ConditionExpression": " AND ".join(guards),
         "ExpressionAttributeValues": values,
     }
-    size = sum(len(str(value)) for value in sets.values()) + len(key) + _WRITE_OVERHEAD_BYTES
+    size = len(key) + len(newest) + len(attributes) + _NAMES_BYTES
     return [*older, Write(table, key, {"Update": update}, before, after, size)]
 
 
 def _part_write(table: str, key: bytes, part: bytes) -> Write:
     """Write an older part; it is guarded by its user's item, which is in the same call."""
     put = {"TableName": table, "Item": {"k": binary(key), "f": binary(part)}}
-    return Write(table, key, {"Put": put}, {}, {"f": part}, len(key) + len(part) + _WRITE_OVERHEAD_BYTES)
+    return Write(table, key, {"Put": put}, {}, {"f": part}, len(key) + len(part) + _NAMES_BYTES)
 
 
 def _guard(guards: list[str], values: dict[str, dict[str, str]], name: str, before: bytes | None) -> None:

@@ -31,6 +31,8 @@ from rung.store.dynamodb.settings import PARTITIONS_MAX
 from rung.store.port import Applied, BoundLog, Change, Counters, Overtaken, StoreError
 
 CATALOG_BYTES_MAX: Final = 350 << 10
+_ITEM_BYTES: Final = 512
+"""About the size of a partition's item."""
 
 
 class State:
@@ -332,7 +334,7 @@ class State:
         }
 
     async def _transact(self, items: Sequence[Json]) -> None:
-        await self._client.call("TransactWriteItems", {"TransactItems": list(items), **UNITS})
+        await self._client.transact(items, [_ITEM_BYTES] * len(items))
 
 
 def _catalog_value(record: bytes) -> dict[str, str]:

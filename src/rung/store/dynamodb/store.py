@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
+from rung.faultpoints import passing
 from rung.store.backoff import Backoff
 from rung.store.dynamodb.client import DynamoClient, GuardFailed, Json, Usage
 from rung.store.dynamodb.items import (
@@ -30,7 +31,7 @@ from rung.store.dynamodb.items import (
 )
 from rung.store.dynamodb.parts import CALL_ITEMS_MAX, Write, calls_of, keys_by_table
 from rung.store.dynamodb.quarantine import Quarantine
-from rung.store.dynamodb.reads import UNITS, get_items, pages, write_items
+from rung.store.dynamodb.reads import get_items, pages, write_items
 from rung.store.dynamodb.settings import DynamoSettings
 from rung.store.dynamodb.state import State
 from rung.store.port import (
@@ -254,8 +255,10 @@ class DynamoStore:
             return
         if change.applied:
             await self._state.open(change, states)
+        passing("opened")
         await self._quarantine.put(generation, change.quarantined)
-        await self._client.all_of([partial(self._write, call, change, []) for call in calls])
+        await self._client.all_of([partial(self._write_part, call, change) for call in calls])
+        passing("parts_written")
         if change.applied:
             await self._write([], change, self._state.closing(change, states, counters))
 
@@ -283,6 +286,10 @@ class DynamoStore:
         counters = change.counters
         return replace(counters, events=counters.events - more, quarantined=reasons) if more else counters
 
+    async def _write_part(self, writes: Sequence[Write], change: Change) -> None:
+        await self._write(writes, change, ())
+        passing("part_written")
+
     async def _write(self, writes: Sequence[Write], change: Change, moves: Sequence[Json]) -> None:
         """Write one call, all of it or nothing.
 
@@ -295,10 +302,11 @@ class DynamoStore:
         items = [*(write.request for write in writes), *moves]
         if not items:
             return
+        sizes = [*(write.bytes for write in writes), *(0 for _ in moves)]
         backoff = Backoff()
         for _ in range(_WRITE_ATTEMPTS_MAX):
             try:
-                await self._client.call("TransactWriteItems", {"TransactItems": items, **UNITS})
+                await self._client.transact(items, sizes)
             except GuardFailed:
                 if await self._is_done(writes, change, moves):
                     return

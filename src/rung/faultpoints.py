@@ -1,0 +1,42 @@
+"""Named points between two steps that must belong together: a test may kill, stop or watch a process there.
+
+At a point that is not armed nothing happens, and nothing outside of tests arms one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+POINTS: Final = {
+    "polled": "a worker has read events, and looked at nothing",
+    "decided": "a worker knows what the events change, and has stored nothing of it",
+    "opened": "a DynamoDB store says how far its partitions are reached, and has stored no user's part",
+    "part_written": "a DynamoDB store has written some users' parts of a change, but not all",
+    "parts_written": "a DynamoDB store has written all parts of a change, and not moved the positions",
+    "committing": "an LMDB store has written a change, and not committed it",
+    "committed": "a change is stored with its positions, and the log was not told",
+    "reported": "the log was told of the positions",
+    "overtaken": "a worker was refused, because another has written what it had read",
+    "waiting": "a worker keeps its events in hand, because the log or the store cannot be reached",
+}
+
+_armed: dict[str, Callable[[], object]] = {}
+
+
+def arm(point: str, action: Callable[[], object]) -> None:
+    """Have an action done whenever a point is passed.
+
+    Raises:
+        KeyError: there is no such point.
+    """
+    if point not in POINTS:
+        raise KeyError(point)
+    _armed[point] = action
+
+
+def passing(point: str) -> None:
+    """Do what the point is armed with, if it is."""
+    action = _armed.get(point)
+    if action is not None:
+        action()
