@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,11 +15,12 @@ from harness import ticking
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.log.embedded import EmbeddedLog
-from rung.log.port import PositionOutOfRange
+from rung.log.port import Consumer, LogReplaced, PositionOutOfRange, Slice
 from rung.speed.worker import Worker, WorkerSettings
 from rung.store.memory import MemoryStore
-from rung.store.port import Applied, Change, Store
+from rung.store.port import Applied, Change, ChangeTooLarge, Quarantined, Store, StoreBusy
 from rung.store.records import figures
+from rung.transaction.routing import partition_of
 
 SPEC = """
 campaign: worker
@@ -165,6 +168,159 @@ def test_a_trimmed_log_halts(log: EmbeddedLog) -> None:
         worker.step(0.0)
     assert store.applied() == {}
     worker.close()
+
+
+def user_in(partition: int, partitions: int) -> str:
+    """Return a user of a partition."""
+    return next(user for user in map(str, range(100)) if partition_of(user.encode(), partitions) == partition)
+
+
+def test_a_partition_halts_alone(tmp_path: Path) -> None:
+    """A partition whose next event is gone is told and left, and the other one goes on."""
+    log, store = EmbeddedLog.open(tmp_path, 2, ticking()), MemoryStore()
+    put_campaign(store)
+    for number in range(3):
+        log.append([paid(number, user_in(0, 2)), paid(10 + number, user_in(1, 2))])
+    log.trim(0, 2)
+    worker = worker_of(log, store)
+    assert worker.step(0.0) == 3
+    assert worker.progress().assigned == {1}
+    assert list(worker.progress().halted) == [0]
+    assert "partition 0 starts at offset 2" in worker.progress().halted[0]
+    with pytest.raises(PositionOutOfRange, match="partition 0"):
+        worker.run(threading.Event(), until_caught_up=True)
+    assert store.applied() == {1: Applied(2, AT + 12 * SECOND)}
+    worker.close()
+    log.close()
+
+
+def test_another_log_is_refused(tmp_path: Path) -> None:
+    """A store takes no event of a log that was made anew, nor of one with other partitions."""
+    store = MemoryStore()
+    put_campaign(store)
+    for name, partitions in (("first", 2), ("anew", 2), ("wider", 3)):
+        log = EmbeddedLog.open(tmp_path / name, partitions, ticking())
+        log.append([paid(1), paid(2)])
+        worker = worker_of(log, store)
+        if name == "first":
+            assert worker.step(0.0) == 2
+        else:
+            with pytest.raises(LogReplaced, match=f"of 2 partitions, and this is .* of {partitions}"):
+                worker.step(0.0)
+        worker.close()
+        log.close()
+    assert payments(store) == 2
+
+
+class Troubled(MemoryStore):
+    """A memory store that refuses commits for a while, and large ones always."""
+
+    def __init__(self, busy: int, events_max: int = 1_000) -> None:
+        super().__init__()
+        self.busy = busy
+        self.events_max = events_max
+        self.sizes: list[int] = []
+
+    def commit(self, change: Change) -> None:
+        """Refuse, or commit."""
+        if self.busy:
+            self.busy -= 1
+            raise StoreBusy("throttled")
+        events = change.counters.last_batch_events
+        if events > self.events_max:
+            raise ChangeTooLarge(f"{events} events")
+        self.sizes.append(events)
+        super().commit(change)
+
+
+def test_what_cannot_be_stored_now_stays_in_hand(log: EmbeddedLog, caplog: pytest.LogCaptureFixture) -> None:
+    """While the store takes nothing, the worker keeps its batch, reads nothing else, and stores it later."""
+    store = Troubled(busy=3)
+    put_campaign(store)
+    log.append([paid(number) for number in range(5)])
+    worker = worker_of(log, store, batch_events_max=3)
+    assert [worker.step(0.0) for _ in range(5)] == [0, 0, 0, 3, 2]
+    assert [record.getMessage() for record in caplog.records] == ["worker_waits"] * 3
+    assert store.sizes == [3, 2]
+    assert payments(store) == 5
+    worker.close()
+
+
+def test_a_change_that_is_too_large_is_made_smaller(log: EmbeddedLog) -> None:
+    """A batch that the store cannot take at once is stored in pieces, in the order of the log."""
+    store = Troubled(busy=0, events_max=3)
+    put_campaign(store)
+    log.append([paid(number) for number in range(10)])
+    worker = worker_of(log, store)
+    while worker.step(0.0):
+        pass
+    assert store.sizes == [2, 2, 3, 3]
+    assert payments(store) == 10
+    assert store.applied() == {0: Applied(9, AT + 9 * SECOND)}
+    worker.close()
+
+
+def test_events_up_to_a_start_are_not_counted_live(log: EmbeddedLog) -> None:
+    """A version that starts behind what is applied counts the events behind its start, and no other."""
+    store = MemoryStore()
+    log.append([paid(number) for number in range(6)])
+    revision, record = store.catalog()
+    store.put_catalog(revision, Catalog.decode(record).apply(load(SPEC, "spec"), {0: 3}).encode(), {})
+    worker = worker_of(log, store)
+    assert [worker.step(0.0) for _ in range(3)] == [4, 2, 0]
+    assert payments(store) == 2
+    assert len([one for one in store.transactions([b"t%d" % number for number in range(6)]) if one]) == 6
+    worker.close()
+
+
+class Relabelled:
+    """A consumer whose slices are changed on their way."""
+
+    def __init__(self, inner: Consumer, change: Callable[[Slice], Slice]) -> None:
+        self.inner = inner
+        self.change = change
+
+    def poll(self, events_max: int, bytes_max: int, wait_seconds: float) -> list[Slice]:
+        """Return what the inner one does, changed."""
+        return [self.change(part) for part in self.inner.poll(events_max, bytes_max, wait_seconds)]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)
+
+
+def test_what_a_log_cannot_vouch_for_is_quarantined(log: EmbeddedLog) -> None:
+    """An event of an unknown schema goes to quarantine with its bytes, and the mirror is told before."""
+    store, mirrored = MemoryStore(), list[Quarantined]()
+    put_campaign(store)
+    log.append([paid(number) for number in range(3)])
+    consumer = Relabelled(log.consumer(), lambda part: replace(part, unreadable={1: "schema 7"}))
+    worker = Worker(cast("Consumer", consumer), store, WorkerSettings(), ticking(), mirrored.extend)
+    assert worker.step(0.0) == 3
+    (bad,) = store.quarantine(None, 10)
+    assert (bad.offset, bad.reason, bad.detail, bad.payload) == (1, "unknown_schema", "schema 7", paid(1))
+    assert mirrored == [bad]
+    assert payments(store) == 2
+    worker.close()
+
+
+def test_an_event_in_the_wrong_partition_is_quarantined(tmp_path: Path) -> None:
+    """An event that a producer put into another partition than its user's is told, and counts nothing."""
+    log, store = EmbeddedLog.open(tmp_path, 2, ticking()), MemoryStore()
+    put_campaign(store)
+    attributes = {"user_id": user_in(0, 2), "sequence": 1, "user_attributes": {"premium": True}}
+    log.append([paid(1, user_in(0, 2)), json.dumps(attributes).encode()])
+    consumer = Relabelled(log.consumer(), lambda part: replace(part, partition=1))
+    worker = Worker(cast("Consumer", consumer), store, WorkerSettings(), ticking())
+    assert worker.step(0.0) == 2
+    found = store.quarantine(None, 10)
+    assert [(bad.partition, bad.offset, bad.reason) for bad in found] == [
+        (1, 0, "wrong_partition"),
+        (1, 1, "wrong_partition"),
+    ]
+    assert "stands in partition 1, and its user belongs to partition 0" in found[0].detail
+    assert list(store.every_user()) == []
+    worker.close()
+    log.close()
 
 
 def test_run_ends_when_caught_up_or_stopped(log: EmbeddedLog) -> None:

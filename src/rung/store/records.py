@@ -316,22 +316,22 @@ def decode_user_attributes(record: bytes | None) -> UserAttributes:
 def split_figures(record: bytes, bytes_max: int) -> list[bytes]:
     """Return a user's record in parts of at most so many bytes, each a record, the newest periods last.
 
-    A part has room for one figure at least. `join_figures` makes the record of them again.
+    All parts but the last are as full as they can be, so a figure that is added to the newest period changes
+    the last part alone. A part has room for one figure at least. `join_figures` makes the record again.
     """
     if len(record) <= bytes_max:
         return [record]
     _, rows = decode_figures([record])
     rows = rows[np.lexsort((rows["token"], rows["series"], rows["period"]))]
-    sizes = np.where(rows["token"] == 0, _PLAIN_BYTES, _DISTINCT_BYTES)
+    ends = np.cumsum(np.where(rows["token"] == 0, _PLAIN_BYTES, _DISTINCT_BYTES))
+    room = max(bytes_max - _USER_HEAD_BYTES, _DISTINCT_BYTES)
     parts: list[bytes] = []
-    end = len(rows)
-    while end:
-        # From the newest on backwards, so that what is written most stays small and is written alone.
-        room = np.cumsum(sizes[:end][::-1]) <= max(bytes_max - _USER_HEAD_BYTES, _DISTINCT_BYTES)
-        start = end - int(np.count_nonzero(room))
+    start = taken = 0
+    while start < len(rows):
+        end = int(np.searchsorted(ends, taken + room, side="right"))
         parts.append(encode_figures(np.zeros(end - start, dtype=np.int64), rows[start:end], 1)[0])
-        end = start
-    return parts[::-1]
+        start, taken = end, int(ends[end - 1])
+    return parts
 
 
 def join_figures(parts: Sequence[bytes]) -> bytes:

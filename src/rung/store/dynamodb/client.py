@@ -11,6 +11,7 @@ that does not hold any more, and the caller resolves that by reading.
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -37,7 +38,7 @@ from aiodynamo.errors import (
     UnknownError,
     UnrecognizedClient,
 )
-from aiodynamo.http.aiohttp import AIOHTTP
+from aiodynamo.http.types import Request, Response
 from aiodynamo.models import RetryConfig, RetryTimeout
 from yarl import URL
 
@@ -86,6 +87,19 @@ class Usage:
     read_units: float = 0.0
 
 
+@dataclass(frozen=True)
+class _Sender:
+    """Sends a signed request; the client's own sender has the large ones warned about."""
+
+    session: aiohttp.ClientSession
+
+    async def __call__(self, request: Request) -> Response:
+        body = None if request.body is None else io.BytesIO(request.body)
+        sending = self.session.request(request.method, request.url, headers=request.headers, data=body)
+        async with sending as answer:
+            return Response(answer.status, await answer.read())
+
+
 class _OneAttempt(RetryConfig):
     """Leaves retrying to the caller."""
 
@@ -119,7 +133,7 @@ class DynamoClient:
         )
         endpoint = URL(self._settings.endpoint_url) if self._settings.endpoint_url else None
         region, credentials = self._settings.region, Credentials.auto()
-        return session, Client(AIOHTTP(session), credentials, region, endpoint, throttle_config=_OneAttempt())
+        return session, Client(_Sender(session), credentials, region, endpoint, throttle_config=_OneAttempt())
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine in the client's loop, and return its result."""

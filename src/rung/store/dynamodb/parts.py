@@ -26,8 +26,10 @@ from rung.store.records import split_figures
 
 CALL_ITEMS_MAX: Final = 100
 """DynamoDB's limit of items in one transaction."""
-CALL_BYTES_MAX: Final = 3 << 20
+PART_OF_CHANGE_BYTES_MAX: Final = 3 << 20
 """DynamoDB's limit is 4 MB for the items of one transaction; names and guards need room, too."""
+CALL_BYTES_WANTED: Final = 256 << 10
+"""How large a call may become by taking in several users' parts."""
 PART_BYTES_MAX: Final = 32 << 10
 """How large a user's item may grow before its older figures move out: a write is billed by size."""
 _NAMES_BYTES: Final = 32
@@ -76,9 +78,9 @@ def calls_of(change: Change, tables: Tables, generation: int) -> list[list[Write
     items = size = 0
     for part in _parts(change, tables, generation):
         part_bytes = sum(write.bytes for write in part)
-        if len(part) > CALL_ITEMS_MAX or part_bytes > CALL_BYTES_MAX:
+        if len(part) > CALL_ITEMS_MAX or part_bytes > PART_OF_CHANGE_BYTES_MAX:
             raise ChangeTooLarge(f"a user's part of the change has {len(part)} items of {part_bytes:,} bytes")
-        if not calls or items + len(part) > CALL_ITEMS_MAX or size + part_bytes > CALL_BYTES_MAX:
+        if not calls or items + len(part) > CALL_ITEMS_MAX or size + part_bytes > CALL_BYTES_WANTED:
             calls.append([])
             items = size = 0
         calls[-1] += part
