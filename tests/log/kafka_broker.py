@@ -1,0 +1,131 @@
+"""One Kafka broker for all tests of a process, and logs on it.
+
+`broker()` starts it when it is first asked for, and stops it when the process ends. A test that stops or
+pauses a broker starts one of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import cache
+from itertools import count
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import cast
+from uuid import uuid4
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from log.contract import PARTITIONS
+from rung.log.kafka.consumer import KafkaConsumer
+from rung.log.kafka.log import KafkaLog
+from rung.log.kafka.settings import GroupProtocol, KafkaSettings
+from rung.log.kafka.topics import create_topics
+from servers.kafka import Kafka
+
+WAIT_SECONDS = 20.0
+
+_numbers: Iterator[int] = count()
+_run = uuid4().hex[:8]
+
+
+@cache
+def broker() -> Kafka:
+    """Return the broker of this process."""
+    folder = Path(mkdtemp(prefix="rung-kafka-"))
+    kafka = Kafka.start(folder)
+    atexit.register(rmtree, folder)
+    atexit.register(kafka.stop)
+    return kafka
+
+
+def new_settings(
+    bootstrap: str = "", protocol: GroupProtocol = "classic", quarantine: bool = False, **others: float
+) -> KafkaSettings:
+    """Return the settings of a log of a name that was never used, on the shared broker by default."""
+    name = f"events-{_run}-{next(_numbers)}"
+    return KafkaSettings(
+        bootstrap_servers=bootstrap or broker().bootstrap,
+        topic=name,
+        group_id=name,
+        quarantine_topic=f"quarantine-{name}" if quarantine else "",
+        group_protocol=protocol,
+        session_timeout_seconds=others.get("session_timeout_seconds", 6.0),
+        delivery_timeout_seconds=others.get("delivery_timeout_seconds", 20.0),
+        request_timeout_seconds=others.get("request_timeout_seconds", 10.0),
+    )
+
+
+@contextmanager
+def opened(settings: KafkaSettings, partitions: int = PARTITIONS) -> Generator[KafkaLog]:
+    """Make the topics of a log, open it, and close it afterwards."""
+    create_topics(settings, partitions, 1)
+    log = KafkaLog.open(settings)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@contextmanager
+def joined(log: KafkaLog, partitions: int = PARTITIONS) -> Generator[KafkaConsumer]:
+    """Give a consumer that has been granted as many partitions, and close it afterwards."""
+    consumer = log.consumer()
+    try:
+        wait_for_assignment(consumer, partitions)
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def wait_for_assignment(consumer: KafkaConsumer, partitions: int = PARTITIONS) -> None:
+    """Wait until the group has granted as many partitions."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while len(consumer.assignment()) < partitions:
+        assert time.monotonic() < deadline, "the group grants nothing"
+        time.sleep(0.01)
+
+
+def admin(settings: KafkaSettings) -> AdminClient:
+    """Return a client to do to topics what a log never does."""
+    return AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+
+
+def delete_topic(settings: KafkaSettings) -> None:
+    """Delete the topic of a log, and wait until it is gone."""
+    client = admin(settings)
+    for future in client.delete_topics([settings.topic]).values():  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        future.result()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while settings.topic in client.list_topics(timeout=5).topics:
+        assert time.monotonic() < deadline, "the topic is still there"
+        time.sleep(0.02)
+
+
+def add_partitions(settings: KafkaSettings, partitions: int) -> None:
+    """Raise the number of partitions of a log."""
+    from confluent_kafka.cimpl import NewPartitions
+
+    client = admin(settings)
+    for future in client.create_partitions([NewPartitions(settings.topic, partitions)]).values():  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        future.result()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (
+        len(client.list_topics(settings.topic, timeout=5).topics[settings.topic].partitions or {})
+        < partitions
+    ):
+        assert time.monotonic() < deadline, "the topic has not grown"
+        time.sleep(0.02)
+
+
+def trim(settings: KafkaSettings, partition: int, before_offset: int) -> None:
+    """Let retention pass an offset."""
+    place = TopicPartition(settings.topic, partition, before_offset)
+    client = admin(settings)
+    for future in client.delete_records([place]).values():  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        cast("object", future.result())
