@@ -9,18 +9,33 @@ LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --gen
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo demo-scale servers test check bench chaos seeded-bugs lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv, with .venv/bin/rung, from the hashed lock
 
 demo: setup ## Run the main job on real data, then serve it; ONCE=1 stops after printing
 	@$(BIN)/rung demo $(if $(ONCE),--once)
 
-test: $(VENV)/.installed-dev ## Run all tests
+demo-scale: $(VENV)/.installed-dev ## The same on Kafka and DynamoDB Local, with two workers; ONCE=1 as above
+	@$(BIN)/python -m servers.demo $(if $(ONCE),--once)
+
+servers: $(VENV)/.installed-dev ## Run Kafka and DynamoDB Local until Ctrl-C; FRESH=1 empties them first
+	@$(BIN)/python -m servers $(if $(FRESH),--fresh)
+
+test: $(VENV)/.installed-dev ## Run all tests, on real servers that they start and stop
+	@$(BIN)/python -m servers fetch
 	@$(BIN)/python -m pytest
+
+chaos: $(VENV)/.installed-dev ## Mix all faults for SECONDS=600, by SEED=1, then compare every user
+	@$(BIN)/python -m servers fetch
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.chaos --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
+
+seeded-bugs: $(VENV)/.installed-dev ## Put in known bugs one by one: the tests must catch each
+	@$(BIN)/python -m servers fetch
+	@PYTHONPATH=tests:. $(BIN)/python -m seeded_bugs
 
 check: $(VENV)/.installed-dev ## Lint, formatting, types, import contracts
 	@$(BIN)/ruff check
@@ -28,15 +43,16 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, import contracts
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/basedpyright
 
-bench: setup ## Measure this machine, writes bench/results/; SCALE=0.01 is a quick look
-	@SCALE=$(SCALE) $(BIN)/python -m bench
+bench: $(VENV)/.installed-dev .bench/quix/.installed ## Measure this machine; SCALE=0.01 is a quick look
+	@$(BIN)/python -m servers fetch
+	@SCALE=$(SCALE) PART=$(PART) $(BIN)/python -m bench
 
 lock: ## Choose dependency versions again (needs uv)
 	@$(LOCK) --upgrade --output-file requirements.lock
 	@$(LOCK) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
-clean: ## Remove .venv and the caches
-	@rm -rf $(VENV) .ruff_cache .hypothesis .pytest_cache
+clean: ## Remove .venv, the servers and the caches
+	@rm -rf $(VENV) .bench .servers .ruff_cache .hypothesis .pytest_cache
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
@@ -55,4 +71,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@echo "Adding the test tools to $(VENV) ..."
 	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+# What the bench compares with needs other versions, so it has an environment of its own.
+.bench/quix/.installed: bench/rivals/quix.lock
+	@echo "Setting up .bench/quix (once) ..."
+	@$(PYTHON) -m venv --clear .bench/quix
+	@.bench/quix/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@

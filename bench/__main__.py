@@ -1,4 +1,7 @@
-"""`make bench`: measures this machine and says which targets are met. `SCALE=0.01` is a quick look."""
+"""`make bench`: measures this machine and says which targets are met.
+
+`SCALE=0.01` is a quick look; `PART=embedded` measures what needs no server, `PART=scale` Kafka and DynamoDB.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import serving, speed
+from bench import at_scale, serving, speed
 from bench.machine import PROJECT, machine
 from bench.report import Figure, line, show, show_profile, write
 
@@ -19,6 +22,9 @@ TIME_LIMIT_SECONDS = 40 * 60
 
 def main() -> None:
     scale = _scale(os.environ.get("SCALE") or "1")
+    part = os.environ.get("PART") or "all"
+    if part not in {"all", "embedded", "scale"}:
+        raise SystemExit(f"error: PART is all, embedded or scale, not {part}")
     if shutil.which("wrk") is None:
         raise SystemExit("error: wrk is not installed. On Debian and Ubuntu: apt-get install wrk")
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
@@ -29,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rung-bench-") as folder:
         facts = machine(Path(folder))
         try:
-            for figure in _measured(Path(folder), scale, profiles):
+            for figure in _measured(Path(folder), scale, part, profiles):
                 figures.append(figure)
                 print(f"  {line(figure)}", flush=True)
         except _Stopped as stopped:
@@ -50,7 +56,15 @@ class _Stopped(BaseException):
     """A signal asked to stop, or the time is up; not an `Exception`, so that nothing else handles it."""
 
 
-def _measured(folder: Path, scale: float, profiles: dict[str, dict[str, str]]) -> Iterator[Figure]:
+def _measured(folder: Path, scale: float, part: str, profiles: dict[str, dict[str, str]]) -> Iterator[Figure]:
+    if part in {"all", "embedded"}:
+        yield from _embedded(folder, scale, profiles)
+    if part in {"all", "scale"}:
+        print("Kafka and DynamoDB Local ...", flush=True)
+        yield from at_scale.measure(folder / "servers", scale)
+
+
+def _embedded(folder: Path, scale: float, profiles: dict[str, dict[str, str]]) -> Iterator[Figure]:
     print("Log to store ...", flush=True)
     yield from speed.measure(folder, scale, profiles)
     print("Status API ...", flush=True)

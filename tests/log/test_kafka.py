@@ -4,6 +4,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer as Client
@@ -337,8 +338,7 @@ class TestReading:
 
 def resident_bytes() -> int:
     """Return how much memory this process has."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * 4_096
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4_096
 
 
 class TestReplaced:

@@ -26,7 +26,7 @@ _log: Final = logging.getLogger(__name__)
 
 Headers = list[tuple[str, str | bytes | None]]
 Record = tuple[bytes | None, bytes | None, int, Headers]
-"""One record to send: value, key, partition (it may be `ANY_PARTITION`), headers. Plain, since there are many."""
+"""One record to send: value, key, partition (may be `ANY_PARTITION`), headers. Plain, as there are many."""
 
 
 class Sender:

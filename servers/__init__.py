@@ -1,0 +1,1 @@
+"""Kafka and DynamoDB Local as plain processes on loopback, for development, tests and benchmarks."""
