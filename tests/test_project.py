@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-MODULE_LINES_MAX = {"src": 400, "tests": 700, "bench": 500}
+MODULE_LINES_MAX = {"src": 400, "tests": 700, "bench": 500, "servers": 400}
 """Tests are longer, because a table has a line per case."""
 
 # Written in parts, so that this file does not name what it forbids.

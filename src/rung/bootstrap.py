@@ -1,131 +1,111 @@
-"""The composition root: the only place where adapters are chosen and wired.
+"""The composition root: the only place where what works together is wired.
 
 What a single kind of process needs (the engine, the web server) is imported where it is wired, so
-that a command which only reads starts fast.
-
-A home is a folder: HOME/rung.toml, HOME/log/, HOME/store/ and HOME/worker.lock. LMDB allows a
-process to open a folder once, so a command opens the log and the store here, once, and hands
-them on.
+that a command which only reads starts fast. Which log and which store a home has is for
+`rung.adapters` to choose; commands get both from here.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from rung import settings as settings_module
-from rung.log.embedded import EmbeddedLog
-from rung.settings import FILE_NAME, Settings
-from rung.store.lmdb import LmdbStore
-from rung.store.port import Store
+from rung.adapters import (
+    NO_MIRROR,
+    Home,
+    Mirror,
+    NotInitialised,
+    batch_events_max,
+    clock,
+    kafka_event_bytes_max,
+    log_of,
+    open_home,
+    opened_log,
+    opened_mirror,
+    opened_store,
+    partitions_of,
+)
+from rung.log.port import Log, LogError, LogReplaced, LogUnavailable, PositionOutOfRange
+from rung.settings import FILE_NAME
+from rung.store.backoff import Backoff
+from rung.store.port import Store, StoreBusy
 
 if TYPE_CHECKING:
     from rung.speed.worker import Worker
     from rung.status.api import Application
 
-Log: TypeAlias = EmbeddedLog
-"""The log that commands get: producers, consumers and the state of the partitions."""
+__all__ = [
+    "Home",
+    "Log",
+    "NotInitialised",
+    "WorkerRuns",
+    "api_application",
+    "clock",
+    "initialise",
+    "make_worker",
+    "only_worker",
+    "open_home",
+    "opened_log",
+    "opened_mirror",
+    "opened_store",
+    "partitions_of",
+    "serve",
+    "stop_on_signals",
+    "worker_process",
+]
 
-
-class NotInitialised(Exception):
-    """There is no home in the folder."""
+_log = logging.getLogger(__name__)
 
 
 class WorkerRuns(Exception):
     """Another process applies the events of this home."""
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """A data directory and its settings."""
-
-    path: Path
-    settings: Settings
-
-    @property
-    def log_folder(self) -> Path:
-        """The folder of the embedded log."""
-        return self.path / "log"
-
-    @property
-    def store_folder(self) -> Path:
-        """The folder of the embedded store."""
-        return self.path / "store"
-
-
-def clock() -> int:
-    """Return the time in microseconds since the epoch."""
-    return time.time_ns() // 1_000
-
-
 def initialise(path: Path) -> bool:
     """Make a home, and return whether there was none before. What is there stays as it is.
 
+    A log or store on servers is not asked for anything.
+
     Raises:
-        SettingsError: a RUNG_* variable, or the rung.toml that is there, is wrong.
+        SettingsError: a RUNG_* variable, or the rung.toml that is there, is wrong; nothing was made.
     """
+    settings_module.load(path, os.environ)
     made = not (path / FILE_NAME).exists()
     path.mkdir(parents=True, exist_ok=True)
     if made:
         (path / FILE_NAME).write_text(settings_module.template(), encoding="utf-8")
     home = open_home(path)
-    with opened_log(home), opened_store(home):
-        pass
+    with ExitStack() as opened:
+        if not home.has_kafka:
+            opened.enter_context(opened_log(home))
+        if not home.has_dynamodb:
+            opened.enter_context(opened_store(home))
     return made
-
-
-def open_home(path: Path) -> Home:
-    """Return the home in a folder.
-
-    Raises:
-        NotInitialised: there is none.
-        SettingsError: a setting is wrong.
-    """
-    if not (path / FILE_NAME).exists():
-        raise NotInitialised(f"no Rung home in {path}: make one with `rung --home {path} init`")
-    return Home(path, settings_module.load(path, os.environ))
-
-
-@contextmanager
-def opened_log(home: Home, *, read_only: bool = False) -> Generator[Log]:
-    """Open the log, to append and to read, or only to read."""
-    chosen = home.settings.log
-    if read_only:
-        log = EmbeddedLog.open_to_read(home.log_folder, chosen.map_bytes)
-    else:
-        log = EmbeddedLog.open(home.log_folder, chosen.partitions, clock, chosen.map_bytes)
-    try:
-        yield log
-    finally:
-        log.close()
-
-
-@contextmanager
-def opened_store(home: Home, *, read_only: bool = False) -> Generator[Store]:
-    """Open the store, to read and to write, or only to read."""
-    store = LmdbStore(home.store_folder, read_only=read_only, map_bytes=home.settings.store.map_bytes)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 @contextmanager
 def only_worker(home: Home) -> Generator[None]:
     """Hold the right to apply events; the operating system takes it back when the process ends.
 
+    With Kafka there are as many workers as one likes: the group shares the partitions among them, and
+    the store refuses what one of them decided on an old state.
+
     Raises:
         WorkerRuns: another process has it; the text names its process id.
     """
+    if home.has_kafka:
+        yield
+        return
     with (home.path / "worker.lock").open("a+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,7 +122,7 @@ def only_worker(home: Home) -> Generator[None]:
         yield
 
 
-def make_worker(home: Home, log: Log, store: Store) -> Worker:
+def make_worker(home: Home, log: Log, store: Store, mirror: Mirror = NO_MIRROR) -> Worker:
     """Return a worker that applies the events of an open log to an open store."""
     from rung.speed.worker import Worker, WorkerSettings
 
@@ -151,46 +131,104 @@ def make_worker(home: Home, log: Log, store: Store) -> Worker:
         log.consumer(),
         store,
         WorkerSettings(
-            batch_events_max=chosen.batch_events_max,
+            batch_events_max=batch_events_max(home),
             batch_bytes_max=chosen.batch_bytes_max,
             idle_wait_seconds=chosen.idle_wait_seconds,
         ),
         clock,
+        mirror.put,
     )
 
 
 def worker_process(path: Path) -> None:
     """Apply events until SIGTERM or SIGINT: the body of a spawned worker process.
 
+    Servers that cannot be reached are waited for. When the log no longer has the events that follow,
+    that is said in the process's log, and nothing is applied any more; the process stays, because those
+    beside it go on telling the last good status. It lets go of all it held, so that a replay may run.
+
     Raises:
         WorkerRuns: another process has the home's worker lock.
     """
+    from rung.structured import write_lines
+
+    write_lines()
     home = open_home(path)
-    with (
-        stop_on_signals() as stop,
-        only_worker(home),
-        opened_log(home) as log,
-        opened_store(home) as store,
-    ):
-        make_worker(home, log, store).run(stop)
+    with stop_on_signals() as stop:
+        try:
+            with only_worker(home), ExitStack() as opened:
+                worker = _worker_when_reachable(home, stop, opened)
+                if worker is not None:
+                    worker.run(stop)
+        except LogError as error:
+            if not _is_worth_staying(home, error):
+                raise
+            _log.error(_alarm_of(error), extra={"cause": str(error)})
+            stop.wait()
+
+
+def _is_worth_staying(home: Home, error: LogError) -> bool:
+    """Tell whether statuses stay right although events cannot be applied: not so if the machine fails."""
+    return home.has_kafka or isinstance(error, LogReplaced | PositionOutOfRange)
+
+
+def _alarm_of(error: LogError) -> str:
+    if isinstance(error, LogReplaced):
+        return "log_replaced"
+    return "partition_halted" if isinstance(error, PositionOutOfRange) else "log_failed"
+
+
+def _worker_when_reachable(home: Home, stop: threading.Event, opened: ExitStack) -> Worker | None:
+    """Return a worker as soon as log and store can be opened, None if that is no longer wanted."""
+    backoff = Backoff()
+    while not stop.is_set():
+        with ExitStack() as opening:
+            try:
+                log = opening.enter_context(opened_log(home))
+                store = opening.enter_context(opened_store(home))
+                mirror = opening.enter_context(opened_mirror(home))
+                worker = opening.enter_context(closing(make_worker(home, log, store, mirror)))
+            except (LogUnavailable, StoreBusy) as error:
+                seconds = backoff.next_seconds()
+                _log.warning("worker_waits", extra={"seconds": seconds, "cause": str(error)})
+            else:
+                opened.push(opening.pop_all())
+                return worker
+        stop.wait(seconds)
+    return None
 
 
 def api_application(path: Path) -> Application:
-    """Return the API of a home: made in each spawned API process, which keeps log and store open."""
-    from rung.status.api import Limits, Services, application
+    """Return the API of a home: made in each spawned API process, which keeps log and store open.
 
+    A log on servers is opened when it is needed, so that statuses are told while it cannot be reached.
+    """
+    from rung.log.late import LateLog
+    from rung.status.api import Limits, Services, application
+    from rung.structured import write_lines
+
+    write_lines()
     home = open_home(path)
     opened = ExitStack()
-    log = opened.enter_context(opened_log(home))
     store = opened.enter_context(opened_store(home, read_only=True))
+    limits = Limits(lag_events_max=home.settings.worker.lag_events_max)
+    if not home.has_kafka:
+        log = opened.enter_context(opened_log(home))
+        producer = log.producer()
+    else:
+        log = producer = opened.enter_context(closing(LateLog(partial(log_of, home))))
+        limits = replace(limits, event_bytes_max=kafka_event_bytes_max())
     return application(
         Services(
             store=store,
             log=log,
-            producer=log.producer(),
+            producer=producer,
             clock=clock,
             close=opened.close,
-            limits=Limits(lag_events_max=home.settings.worker.lag_events_max),
+            limits=limits,
+            partitions=partial(partitions_of, home, store, log),
+            store_is_remote=home.has_dynamodb,
+            log_is_remote=home.has_kafka,
         )
     )
 
@@ -207,12 +245,16 @@ def serve(home: Home, host: str | None, port: int | None, started: Callable[[str
     Raises:
         ServeError: the address cannot be used, or a process ended by itself.
         WorkerRuns: another process applies the events of this home.
+        LogError: there is no log. One that cannot be reached now is waited for.
+        StoreError: there is no store.
+        StoreBusy: it cannot be reached.
     """
     from rung.status.serve import serve as serve_processes
 
     with only_worker(home):
         # Only a look: the worker process takes the lock itself.
         pass
+    _look_at_servers(home)
     chosen = home.settings.api
     serve_processes(
         worker=partial(worker_process, home.path),
@@ -222,6 +264,19 @@ def serve(home: Home, host: str | None, port: int | None, started: Callable[[str
         workers=chosen.workers,
         started=started,
     )
+
+
+def _look_at_servers(home: Home) -> None:
+    """Refuse to start when no waiting would help."""
+    if home.has_dynamodb:
+        with opened_store(home):
+            pass
+    if home.has_kafka:
+        try:
+            with opened_log(home):
+                pass
+        except LogUnavailable as error:
+            _log.warning("log_unavailable: %s", error)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from rung import bootstrap
 from rung.cli.main import run
+from rung.log.embedded import EmbeddedLog
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLES = PROJECT / "examples"
@@ -107,6 +109,13 @@ def program(
     return Ran(ended.returncode, ended.stdout, ended.stderr)
 
 
+def trim(home: Path, partition: int) -> None:
+    """Delete all events of a partition of the embedded log of a home."""
+    with bootstrap.opened_log(bootstrap.open_home(home)) as log:
+        assert isinstance(log, EmbeddedLog)
+        log.trim(partition, log.ends()[partition])
+
+
 def purchase(
     transaction: str,
     user: str = "ann",
@@ -118,6 +127,15 @@ def purchase(
     steps = [("COMPLETED", at, amount), *then]
     history = [{"status": status, "at": moment, "amount": value} for status, moment, value in steps]
     return json.dumps({"transaction_id": transaction, "user_id": user, "history": history})
+
+
+def always(answer: object) -> Callable[..., object]:
+    """Return a function that gives an answer, whatever it is asked."""
+
+    def call(*arguments: object, **named: object) -> object:
+        return answer
+
+    return call
 
 
 def write_lines(file: Path, *lines: str) -> Path:

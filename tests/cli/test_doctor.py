@@ -9,9 +9,13 @@ from typing import NamedTuple
 
 import pytest
 
-from cli.command import SPEC, Rung, purchase, running_worker, write_lines
-from rung import bootstrap
+from cli.command import SPEC, Rung, always, purchase, running_worker, write_lines
+from rung import adapters, bootstrap, servers
 from rung.cli.errors import ExitCode
+from rung.log.port import LogUnavailable
+from rung.store.dynamodb.tables import TableDescription
+from rung.store.memory import MemoryStore
+from rung.store.port import StoreBusy
 
 
 class _Found(NamedTuple):
@@ -75,7 +79,7 @@ def _lost_log(rung: Rung) -> None:
         (_other_partitions, "log", "has 4 partitions, not 8"),
         (_broken_store, "store", "cannot be opened"),
         (_broken_log, "log", "not the file of a log"),
-        (_lost_log, "lag", "-1 events"),
+        (_lost_log, "partitions", "0 other log, 1 other log"),
     ],
 )
 def test_problems(small: Rung, damage: Callable[[Rung], None], what: str, text: str) -> None:
@@ -85,6 +89,98 @@ def test_problems(small: Rung, damage: Callable[[Rung], None], what: str, text: 
     assert found.state == "problem"
     assert text in found.found
     assert found.fix
+
+
+def test_every_problem_is_told(small: Rung) -> None:
+    """A log that cannot be opened hides nothing of a store that cannot either, nor of one that can."""
+    _broken_log(small)
+    found = _findings(small, code=ExitCode.PROBLEMS)
+    assert (found["log"].state, found["store"].state, found["campaigns"].found) == ("problem", "ok", "small")
+    _broken_store(small)
+    found = _findings(small, code=ExitCode.PROBLEMS)
+    assert (found["log"].state, found["store"].state) == ("problem", "problem")
+
+
+class _Topics(NamedTuple):
+    name: str
+
+
+KAFKA = {
+    "RUNG_LOG_KIND": "kafka",
+    "RUNG_KAFKA_BOOTSTRAP_SERVERS": "localhost:9",
+    "RUNG_KAFKA_QUARANTINE_TOPIC": "bad-events",
+}
+DYNAMODB = {"RUNG_STORE_KIND": "dynamodb", "RUNG_DYNAMODB_REGION": "eu-central-1"}
+
+
+@pytest.mark.parametrize(
+    ("topics", "missing"), [(("rung-events", "bad-events"), ""), (("rung-events",), "bad-events")]
+)
+def test_a_log_on_kafka(
+    small: Rung, monkeypatch: pytest.MonkeyPatch, topics: tuple[str, ...], missing: str
+) -> None:
+    """With Kafka the topics are looked for, the properties shown without secrets, and no lock is."""
+    embedded = adapters.log_of(bootstrap.open_home(small.home))
+    (small.home / "rung.toml").write_text(
+        '[kafka.client]\n"sasl.password" = "geheim"\n"security.protocol" = "SASL_SSL"\n', encoding="utf-8"
+    )
+    for name, value in KAFKA.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(adapters, "log_of", always(embedded))
+    monkeypatch.setattr(servers, "describe_topics", always([_Topics(name) for name in topics]))
+    found = _findings(small, code=ExitCode.PROBLEMS if missing else 0)
+    assert found["log"].found == (
+        "Kafka at localhost:9, topic rung-events, 4 partitions, group rung, sasl.password=***, "
+        f"security.protocol=SASL_SSL{f'; missing: {missing}' if missing else ''}"
+    )
+    assert "confluent-kafka" in found["libraries"].found
+    assert found["worker"] == _Found("ok", "those of the group rung", "")
+
+
+def test_a_log_out_of_reach(small: Rung, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that does not answer is a problem, and the store is looked at all the same."""
+
+    def unreachable(home: object, *, read_only: bool = False) -> object:
+        raise LogUnavailable("no broker answers")
+
+    for name, value in KAFKA.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(adapters, "log_of", unreachable)
+    found = _findings(small, code=ExitCode.PROBLEMS)
+    assert found["log"].found == "no broker answers"
+    assert found["log"].fix.startswith("start the brokers, or correct [kafka]")
+    assert (found["store"].state, found["campaigns"].found) == ("ok", "small")
+
+
+@pytest.mark.parametrize(("status", "state"), [("ACTIVE", "ok"), ("MISSING", "problem")])
+def test_a_store_on_dynamodb(small: Rung, monkeypatch: pytest.MonkeyPatch, status: str, state: str) -> None:
+    """With DynamoDB the state of each table is told, and what makes the missing ones."""
+    table = TableDescription("rung-users", status, 0, 0, "")
+    for name, value in DYNAMODB.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(adapters, "store_of", always(MemoryStore()))
+    monkeypatch.setattr(servers, "describe_tables", always([table]))
+    found = _findings(small, code=0 if state == "ok" else ExitCode.PROBLEMS)
+    assert found["store"].state == state
+    assert found["store"].found == f"DynamoDB in eu-central-1: rung-users {status.lower()}"
+    assert found["store"].fix.endswith("" if state == "ok" else "store create")
+    assert "aiodynamo" in found["libraries"].found
+
+
+def test_a_store_out_of_reach(small: Rung, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that does not answer is a problem, and the log is looked at all the same."""
+
+    def busy(home: object, *, read_only: bool = False) -> object:
+        raise StoreBusy("it does not answer")
+
+    for name, value in DYNAMODB.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(adapters, "store_of", busy)
+    found = _findings(small, code=ExitCode.PROBLEMS)
+    assert found["store"] == _Found(
+        "problem", "it does not answer", "start it, or correct [dynamodb] in rung.toml"
+    )
+    assert found["log"].state == "ok"
 
 
 def test_what_is_worth_knowing(rung: Rung, spec: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.command import SPEC, Rung, purchase, write_lines
+from cli.command import SPEC, Rung, purchase, trim, write_lines
 from rung import bootstrap
 from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog
@@ -197,8 +197,7 @@ def test_wrong_questions(bought: Rung, arguments: tuple[str, ...], message: str)
 def test_a_trimmed_log(bought: Rung) -> None:
     """When the log no longer has the user's events, it says so; exit code 5."""
     partition = partition_of(b"ann", 4)
-    with bootstrap.opened_log(bootstrap.open_home(bought.home)) as log:
-        log.trim(partition, log.ends()[partition])
+    trim(bought.home, partition)
     ran = bought("explain", "ann", "small", "2021-08")
     assert ran.code == ExitCode.FAILED
     assert "the log no longer has all of the user's events" in ran.err

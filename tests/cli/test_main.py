@@ -15,6 +15,9 @@ from rung.cli.errors import ExitCode
 from rung.cli.main import COMMANDS, run
 
 HEAVY = (
+    "aiodynamo",
+    "aiohttp",
+    "confluent_kafka",
     "duckdb",
     "lmdb",
     "msgspec",
@@ -87,6 +90,41 @@ def test_help_loads_little() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stderr == "[]\n"
+
+
+def test_what_is_embedded_loads_nothing_for_servers(small: Rung) -> None:
+    """A command on an embedded home imports no client of a server."""
+    script = (
+        f"import sys; from rung.cli.main import run; run(['--home', {str(small.home)!r}, 'status', '1']);"
+        f"print([name for name in {HEAVY[:3]!r} if name in sys.modules], file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stderr == "[]\n"
+
+
+def test_init_for_servers(rung: Rung, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home for servers is made while none of them runs; what comes next is said, and nothing else is there."""
+    monkeypatch.setenv("RUNG_LOG_KIND", "kafka")
+    monkeypatch.setenv("RUNG_KAFKA_BOOTSTRAP_SERVERS", "localhost:9")
+    monkeypatch.setenv("RUNG_STORE_KIND", "dynamodb")
+    monkeypatch.setenv("RUNG_DYNAMODB_REGION", "eu-central-1")
+    home = tmp_path / "servers"
+    ran = rung.bare("init", "--home", home)
+    assert ran.code == 0
+    assert ran.err.splitlines()[1] == (
+        "Next: rung store create, then rung log create --partitions N --replication-factor R, "
+        "then rung campaign apply SPEC..., then rung ingest FILE... --wait"
+    )
+    assert [file.name for file in home.iterdir()] == ["rung.toml"]
+
+
+def test_init_with_a_wrong_variable(rung: Rung, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong variable is told before anything is made."""
+    monkeypatch.setenv("RUNG_LOG_KIND", "kafka")
+    ran = rung.bare("init", "--home", tmp_path / "none")
+    assert ran.code == ExitCode.BAD_INPUT
+    assert "kafka.bootstrap_servers: empty" in ran.err
+    assert not (tmp_path / "none").exists()
 
 
 def test_version(rung: Rung) -> None:

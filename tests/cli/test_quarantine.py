@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from cli.command import SPEC, Rung, program, purchase, write_lines
+from cli.command import SPEC, Rung, always, program, purchase, write_lines
+from rung import bootstrap
 from rung.cli.errors import ExitCode
+from rung.log.port import LogUnavailable
+from rung.store.port import Quarantined
 
 TYPED = SPEC.replace("versions:", "attributes: {shop: string}\nversions:")
 
@@ -139,3 +144,48 @@ def test_drop_asks(three: Rung) -> None:
     ran = program("--home", three.home, "quarantine", "drop", "--all", stdin="y\n")
     assert ran.code == 0
     assert _positions(three) == {}
+
+
+class Watching:
+    """A mirror that takes down what it is told to forget, and fails if a test wants it to."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[str] = []
+        self.error: Exception | None = None
+
+    def put(self, quarantined: Sequence[Quarantined]) -> None:
+        raise AssertionError(quarantined)
+
+    def forget(self, positions: Sequence[tuple[int, int]]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.forgotten += [f"{partition}:{offset}" for partition, offset in positions]
+
+
+@pytest.fixture
+def watching(monkeypatch: pytest.MonkeyPatch) -> Watching:
+    """Return the mirror that commands get."""
+    made = Watching()
+    monkeypatch.setattr(bootstrap, "opened_mirror", always(nullcontext(made)))
+    return made
+
+
+@pytest.mark.parametrize("command", [("retry",), ("drop", "--yes")], ids=" ".join)
+def test_the_mirror_forgets(three: Rung, watching: Watching, command: tuple[str, ...]) -> None:
+    """What is released is forgotten by the mirror, too, and nothing else is."""
+    chosen = set(_positions(three, "--reason", "not_json").values())
+    three.fine("quarantine", *command, "--reason", "not_json")
+    assert set(watching.forgotten) == chosen
+
+
+@pytest.mark.parametrize("command", [("retry",), ("drop", "--yes")], ids=" ".join)
+def test_a_mirror_out_of_reach(three: Rung, watching: Watching, command: tuple[str, ...]) -> None:
+    """When the mirror does not answer nothing is released, so that a second attempt finds it again."""
+    before = _positions(three)
+    watching.error = LogUnavailable("no broker answers")
+    ran = three("quarantine", *command, "--all")
+    assert (ran.code, ran.err) == (ExitCode.FAILED, "error: no broker answers\n")
+    assert _positions(three) == before
+    watching.error = None
+    three.fine("quarantine", *command, "--all")
+    assert sorted(watching.forgotten) == sorted(before.values())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
-from cli.command import SPEC, Rung, program, purchase, write_lines
-from rung import bootstrap
+from cli.command import SPEC, Rung, program, purchase, trim, write_lines
 from rung.cli.errors import ExitCode
 
 
@@ -45,10 +45,21 @@ def test_it_asks(small: Rung, tmp_path: Path) -> None:
 def test_a_trimmed_log_is_refused(small: Rung, tmp_path: Path) -> None:
     """A replay from a trimmed log would lose figures: it is refused, and nothing changes; exit code 5."""
     small.fine("ingest", "--wait", write_lines(tmp_path / "e", purchase("t1")))
-    with bootstrap.opened_log(bootstrap.open_home(small.home)) as log:
-        for partition, end in log.ends().items():
-            log.trim(partition, end)
+    for partition in range(4):
+        trim(small.home, partition)
     ran = small("replay", "--yes")
     assert ran.code == ExitCode.FAILED
+    assert ran.err.startswith("error: the log no longer begins with its first event in partition ")
     assert "a replay would lose what was trimmed away" in ran.err
     assert _measures(small, "small")[1]["payments"] == 1
+
+
+def test_another_log(small: Rung, tmp_path: Path) -> None:
+    """A replay takes the store to the log that is there now."""
+    small.fine("ingest", "--wait", write_lines(tmp_path / "e", purchase("t1")))
+    shutil.rmtree(small.home / "log")
+    small.fine("ingest", write_lines(tmp_path / "f", purchase("t2", amount=7_000)))
+    assert small("worker", "--until-caught-up").code == ExitCode.FAILED
+    small.fine("replay", "--yes")
+    assert _measures(small, "small")[1] == {"payments": 1, "total": 7_000}
+    assert small.fine("lag", "--json").json["ok"]

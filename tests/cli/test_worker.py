@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
-from cli.command import Rung, purchase, running_worker, start, write_lines
+from cli.command import Rung, purchase, running_worker, start, trim, write_lines
 from rung import bootstrap
 from rung.cli.errors import ExitCode
+from rung.cli.work import Meter, progress_lines
+from rung.log.port import LogUnavailable
+from rung.speed.worker import Progress
+from rung.transaction.routing import partition_of
 
 
 def test_until_caught_up(small: Rung, tmp_path: Path) -> None:
@@ -67,3 +72,63 @@ def test_the_lock_is_freed_by_a_kill(small: Rung) -> None:
         worker.kill()
         worker.communicate(timeout=30)
     small.fine("worker", "--until-caught-up")
+
+
+def test_its_partitions_are_told(small: Rung, tmp_path: Path) -> None:
+    """It tells the partitions that it applies, and with --json the document is all on standard output."""
+    small.fine("ingest", write_lines(tmp_path / "e", purchase("t1")))
+    ran = small.fine("worker", "--until-caught-up", "--json")
+    assert "Partitions: 0, 1, 2, 3\n" in ran.err
+    assert ran.json["events"] == 1
+
+
+def test_a_partition_that_is_halted(small: Rung, tmp_path: Path) -> None:
+    """A partition whose next event is gone is named with the reason; the others are applied; exit code 5."""
+    partition = partition_of(b"ann", 4)
+    other = next(user for user in map(str, range(99)) if partition_of(user.encode(), 4) != partition)
+    small.fine("ingest", write_lines(tmp_path / "e", purchase("t1"), purchase("t2", user=other)))
+    trim(small.home, partition)
+    ran = small("worker", "--until-caught-up")
+    assert ran.code == ExitCode.FAILED
+    assert f"Halted partition {partition}: partition {partition} starts at offset 1" in ran.err
+    assert ran.err.splitlines()[-1].startswith(f"error: partition {partition} starts at offset 1")
+    status = small.fine("status", other, "--at", "2021-08-04", "--json").json
+    assert status["campaigns"][0]["counting"]["measures"]["payments"] == 1
+
+
+def test_another_log(small: Rung, tmp_path: Path) -> None:
+    """A log in place of the one that was applied is refused in one clear line; exit code 5."""
+    small.fine("ingest", "--wait", write_lines(tmp_path / "e", purchase("t1")))
+    shutil.rmtree(small.home / "log")
+    ran = small("worker", "--until-caught-up")
+    assert ran.code == ExitCode.FAILED
+    (line,) = (line for line in ran.err.splitlines() if line.startswith("error: "))
+    assert line.startswith("error: the store's positions refer to the log ")
+    assert "rung replay" in line
+
+
+def test_what_the_live_line_cannot_tell(small: Rung, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the log does not answer the line says so and goes on with what is known."""
+    small.fine("ingest", "--wait", write_lines(tmp_path / "e", purchase("t1")))
+    home = bootstrap.open_home(small.home)
+    with bootstrap.opened_log(home) as log, bootstrap.opened_store(home) as store:
+        meter = Meter(log, store)
+        assert meter.read().lag == 0
+
+        def unreachable() -> dict[int, int]:
+            raise LogUnavailable("no broker answers")
+
+        monkeypatch.setattr(log, "ends", unreachable)
+        assert meter.close().lag is None
+
+
+@pytest.mark.parametrize(
+    ("progress", "lines"),
+    [
+        (Progress(frozenset(), {}), ["Partitions: none"]),
+        (Progress(frozenset({10, 2}), {3: "why"}), ["Partitions: 2, 10", "Halted partition 3: why"]),
+    ],
+)
+def test_progress_in_words(progress: Progress, lines: list[str]) -> None:
+    """What a worker does is said in a line, and each halted partition in one of its own."""
+    assert progress_lines(progress) == lines

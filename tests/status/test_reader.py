@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cli.command import SPEC
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
+from rung.log.port import LogUnavailable
 from rung.status.reader import JointReader, StatusReader
 from rung.store.memory import MemoryStore
-from rung.store.port import Standing, StoreError
+from rung.store.port import Standing, StoreBusy, StoreError
+from rung.transaction.routing import partition_of
 from rung.transaction.times import parse_time
 
 AT = parse_time("2021-08-04T12:00:00Z") or 0
@@ -52,7 +56,7 @@ def test_the_catalog_of_the_snapshot() -> None:
 
 
 def test_joint_reads() -> None:
-    """What is asked for in one turn of the loop is read from one snapshot, each with its own user."""
+    """What is asked for in one turn of the loop is read from one snapshot, each user once."""
     store = WatchedStore()
     put(store, SPEC)
     joint = JointReader(StatusReader(store, 4))
@@ -62,7 +66,7 @@ def test_joint_reads() -> None:
         return [reading.user_id for reading in (*first, await joint.read(b"c"))]
 
     assert asyncio.run(ask()) == [b"a", b"b", b"a", b"c"]
-    assert store.reads == [[b"a", b"b", b"a"], [b"c"]]
+    assert store.reads == [[b"a", b"b"], [b"c"]]
 
 
 def test_a_failed_read_is_told_to_everyone() -> None:
@@ -98,3 +102,130 @@ def test_a_cancelled_request(fails: bool) -> None:
         assert given_up.cancelled()
 
     asyncio.run(ask())
+
+
+def test_the_partitions_are_asked_again_with_the_catalog() -> None:
+    """The number of partitions is asked when it is needed first, and again with every new catalog."""
+    counts = [8, 4]
+    store = WatchedStore()
+    reader = StatusReader(store, counts.pop)
+    assert counts == [8, 4]
+    assert {reader.read([b"ann"])[0].partition for _ in range(3)} == {partition_of(b"ann", 4)}
+    put(store, SPEC)
+    assert reader.read([b"ann"])[0].partition == partition_of(b"ann", 8)
+    assert counts == []
+
+
+def test_partitions_that_nobody_knows_yet() -> None:
+    """While the number of partitions cannot be told a read fails, and the next one asks again."""
+    unknown = [LogUnavailable("nobody is there")]
+
+    def partitions() -> int:
+        if unknown:
+            raise unknown.pop()
+        return 4
+
+    reader = StatusReader(WatchedStore(), partitions)
+    with pytest.raises(LogUnavailable):
+        reader.read([b"ann"])
+    assert reader.read([b"ann"])[0].user_id == b"ann"
+
+
+class SlowStore(WatchedStore):
+    """A store whose reads of some users wait until they are let go."""
+
+    def __init__(self, *slow: bytes) -> None:
+        super().__init__()
+        self.go = threading.Event()
+        self._slow = set(slow)
+
+    def standings(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
+        if self._slow & {user_id for user_id, _partition in users}:
+            assert self.go.wait(10)
+        return super().standings(users)
+
+
+def test_a_slow_read_holds_up_nobody() -> None:
+    """In threads many reads are under way at once: one that is slow is waited for by its users alone."""
+    store = SlowStore(b"slow")
+    with ThreadPoolExecutor(2) as threads:
+
+        async def ask() -> None:
+            joint = JointReader(StatusReader(store, 4), threads, window_seconds=0.001)
+            slow = joint.read(b"slow")
+            await asyncio.sleep(0.01)
+            assert [(await joint.read(user)).user_id for user in (b"a", b"b")] == [b"a", b"b"]
+            assert not slow.done()
+            store.go.set()
+            assert (await slow).user_id == b"slow"
+
+        asyncio.run(ask())
+    assert store.reads == [[b"a"], [b"b"], [b"slow"]]
+
+
+def test_a_window_gathers() -> None:
+    """What is asked for within a window is one read; each user is asked for once."""
+    store = WatchedStore()
+    with ThreadPoolExecutor(2) as threads:
+
+        async def ask() -> None:
+            joint = JointReader(StatusReader(store, 4), threads, window_seconds=0.1)
+            first = joint.read(b"a")
+            await asyncio.sleep(0.01)
+            found = await asyncio.gather(first, joint.read(b"b"), joint.read(b"a"))
+            assert [reading.user_id for reading in found] == [b"a", b"b", b"a"]
+
+        asyncio.run(ask())
+    assert store.reads == [[b"a", b"b"]]
+
+
+@pytest.mark.parametrize("window_seconds", [0.0, 0.001, 60.0])
+def test_a_full_read_does_not_wait(window_seconds: float) -> None:
+    """A read of as many users as one may have begins at once, and what comes next has its own window."""
+    store = WatchedStore()
+    users = [b"%d" % number for number in range(6)]
+    with ThreadPoolExecutor(1) as threads:
+
+        async def ask() -> None:
+            joint = JointReader(StatusReader(store, 4), threads, window_seconds=window_seconds, users_max=3)
+            found = await asyncio.gather(*(joint.read(user) for user in users))
+            assert [reading.user_id for reading in found] == users
+
+        asyncio.run(ask())
+    assert store.reads == [users[:3], users[3:]]
+
+
+def test_too_many_reads() -> None:
+    """When more reads are under way than may be, further ones are refused at once, and later taken again."""
+    store = SlowStore(b"slow")
+    with ThreadPoolExecutor(1) as threads:
+
+        async def ask() -> None:
+            joint = JointReader(StatusReader(store, 4), threads, reads_max=1)
+            slow = joint.read(b"slow")
+            await asyncio.sleep(0.001)
+            with pytest.raises(StoreBusy, match="1 reads are under way already"):
+                await joint.read(b"a")
+            store.go.set()
+            assert (await slow).user_id == b"slow"
+            assert (await joint.read(b"a")).user_id == b"a"
+
+        asyncio.run(ask())
+
+
+def test_a_failed_read_in_a_thread() -> None:
+    """A read that fails in a thread fails each of its requests, and no other read."""
+    store = WatchedStore()
+    with ThreadPoolExecutor(1) as threads:
+
+        async def ask() -> None:
+            joint = JointReader(StatusReader(store, 4), threads)
+            store.error = StoreBusy("throttled")
+            given_up, *kept = joint.read(b"a"), joint.read(b"a"), joint.read(b"b")
+            given_up.cancel()
+            results = await asyncio.gather(*kept, return_exceptions=True)
+            assert [str(result) for result in results] == ["throttled", "throttled"]
+            store.error = None
+            assert (await joint.read(b"a")).user_id == b"a"
+
+        asyncio.run(ask())

@@ -81,7 +81,7 @@ def _print_users(home: Home) -> None:
     from rung.status.reader import StatusReader
 
     with bootstrap.opened_store(home, read_only=True) as store:
-        reader = StatusReader(store, home.settings.log.partitions)
+        reader = StatusReader(store, bootstrap.partitions_of(home, store))
         print_overview([reader.status(user.encode(), parse_at(_AT, "--at")) for user in _USERS])
 
 

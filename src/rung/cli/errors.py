@@ -50,7 +50,7 @@ def explained(error: Exception) -> CommandError | None:
     from rung.speed.figures import FigureOverflow
     from rung.status.evaluate import UnknownCampaign
     from rung.status.serve import ServeError
-    from rung.store.port import Overtaken, StoreError
+    from rung.store.port import ChangeTooLarge, Overtaken, StoreBusy, StoreError
 
     if isinstance(error, UnknownCampaign):
         return CommandError(f"{error}; {_hint(error.suggestion, error.known)}")
@@ -65,6 +65,8 @@ def explained(error: Exception) -> CommandError | None:
         (FigureOverflow, ExitCode.FAILED),
         (LogError, ExitCode.FAILED),
         (StoreError, ExitCode.FAILED),
+        (StoreBusy, ExitCode.FAILED),
+        (ChangeTooLarge, ExitCode.FAILED),
         (ServeError, ExitCode.FAILED),
     )
     for kind, code in codes:

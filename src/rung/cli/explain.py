@@ -41,11 +41,11 @@ def explain(
 
     opened = bootstrap.open_home(home)
     key = user.encode()
-    partition = partition_of(key, opened.settings.log.partitions)
     with (
         bootstrap.opened_log(opened, read_only=True) as log,
         bootstrap.opened_store(opened, read_only=True) as store,
     ):
+        partition = partition_of(key, bootstrap.partitions_of(opened, store, log))
         catalog = Catalog.decode(store.catalog()[1])
         counted, wanted = _chosen(catalog, campaign, period, version)
         standing = store.standing(key, partition)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,22 +90,22 @@ def append_files(
     """
     from rung.log.files import UnreadableFile, events
 
-    producer = log.producer()
     starts = log.ends()
     started = time.monotonic()
     count = bytes_done = 0
     sizes = [Path(file).stat().st_size if Path(file).is_file() else None for file in files]
     total = None if None in sizes else sum(size for size in sizes if size is not None)
-    for file, size in zip(files, sizes, strict=True):
-        on_progress = partial(_tell, on_chunk, count, bytes_done, total)
-        try:
-            for chunk in events(file, on_progress):
-                producer.append(chunk)
-                count += len(chunk)
-        except UnreadableFile as error:
-            kept = f"; {count:,} events read so far are in the log, and repeating them is safe"
-            raise CommandError(f"{error}{kept if count else ''}") from error
-        bytes_done += size or 0
+    with closing(log.producer()) as producer:
+        for file, size in zip(files, sizes, strict=True):
+            on_progress = partial(_tell, on_chunk, count, bytes_done, total)
+            try:
+                for chunk in events(file, on_progress):
+                    producer.append(chunk)
+                    count += len(chunk)
+            except UnreadableFile as error:
+                kept = f"; {count:,} events read so far are in the log, and repeating them is safe"
+                raise CommandError(f"{error}{kept if count else ''}") from error
+            bytes_done += size or 0
     return Ingested(count, time.monotonic() - started, starts, log.ends())
 
 
@@ -148,7 +149,7 @@ def _append_with_bar(log: Log, files: Sequence[str]) -> Ingested:
 
 
 def _wait_until_applied(home: Home, log: Log, store: Store, done: Ingested) -> None:
-    """Wait for the worker that runs; without one, be the worker."""
+    """Wait for the worker that runs; without one, or where several share the log, be a worker."""
     import threading
 
     from rung import bootstrap
@@ -159,6 +160,7 @@ def _wait_until_applied(home: Home, log: Log, store: Store, done: Ingested) -> N
         try:
             with bootstrap.only_worker(home):
                 apply_events(home, log, store, threading.Event(), until_caught_up=True)
+                return
         except bootstrap.WorkerRuns:
             meter = meter or Meter(log, store)
             meter.show()

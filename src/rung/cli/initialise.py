@@ -6,11 +6,21 @@ from rung.cli.options import DEFAULT_HOME, HomeOption
 
 
 def init(home: HomeOption = DEFAULT_HOME) -> None:
-    """Make a home: rung.toml with every setting explained, an empty log and an empty store."""
+    """Make a home: rung.toml with every setting explained, an empty log and an empty store.
+
+    With RUNG_LOG_KIND=kafka or RUNG_STORE_KIND=dynamodb nothing is made on the servers; they need not run.
+    """
     from rung import bootstrap
     from rung.cli.output import say
 
     made = bootstrap.initialise(home)
     say(f"{'Made' if made else 'Already there'}: {home} (settings: {home / 'rung.toml'})")
     if made:
-        say("Next: rung campaign apply SPEC..., then rung ingest FILE... --wait")
+        opened = bootstrap.open_home(home)
+        steps = [
+            *(["rung store create"] if opened.has_dynamodb else []),
+            *(["rung log create --partitions N --replication-factor R"] if opened.has_kafka else []),
+            "rung campaign apply SPEC...",
+            "rung ingest FILE... --wait",
+        ]
+        say(f"Next: {', then '.join(steps)}")

@@ -16,6 +16,7 @@ from typer import Typer
 
 from rung.cli.errors import ExitCode, explained
 from rung.cli.options import DEFAULT_HOME, HomeOption
+from rung.structured import write_words
 
 _HELP: Final = "Keep every user's standing in a payment campaign exactly right."
 _EXIT_CODES: Final = (
@@ -34,11 +35,14 @@ class _Command(NamedTuple):
 
 COMMANDS: Final = {
     "init": _Command("rung.cli.initialise", "init", "Make a home: settings, an empty log, an empty store."),
+    "store": _Command("rung.cli.store", "app", "Make, describe or drop the store's tables."),
+    "log": _Command("rung.cli.log", "app", "Make or describe the log's topics."),
     "campaign": _Command("rung.cli.campaign", "app", "Check, apply, list and show campaigns."),
     "ingest": _Command("rung.cli.ingest", "ingest", "Append the events of files to the log."),
     "worker": _Command("rung.cli.worker", "worker", "Apply the log's events to the store."),
     "status": _Command("rung.cli.status", "status", "Show a user's progress and the rate in force."),
     "explain": _Command("rung.cli.explain", "explain", "Show what each transaction of a period counts for."),
+    "lag": _Command("rung.cli.lag", "lag", "Show how far each partition is applied, and what is stuck."),
     "quarantine": _Command("rung.cli.quarantine", "app", "List, show, retry or drop events not applied."),
     "serve": _Command("rung.cli.serve", "serve", "Run the status API, the page and the worker."),
     "generate": _Command("rung.cli.generate", "generate", "Write seeded synthetic events."),
@@ -70,6 +74,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Run the command line of this process."""
+    write_words()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -79,6 +79,13 @@ class LiveLine:
         if self._clock() - self._shown_at >= self._every_seconds:
             self._write(text)
 
+    def say(self, text: str) -> None:
+        """Print a line of its own, above the one that is written over."""
+        before = "\r\x1b[2K" if self._open else ""
+        self._open = False
+        sys.stderr.write(f"{before}{text}\n")
+        sys.stderr.flush()
+
     def close(self, text: str) -> None:
         """Show the last text, and end the line."""
         self._write(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,6 +14,7 @@ from rung.cli.errors import CommandError
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption, YesOption
 
 if TYPE_CHECKING:
+    from rung.bootstrap import Mirror
     from rung.store.port import Quarantined, Store
 
 app = typer.Typer(help="List, show, retry or drop the events that were not applied.", rich_markup_mode=None)
@@ -109,12 +111,16 @@ def retry(
 
     opened = bootstrap.open_home(home)
     count = 0
-    with bootstrap.opened_log(opened) as log, bootstrap.opened_store(opened) as store:
-        producer = log.producer()
+    with (
+        bootstrap.opened_log(opened) as log,
+        bootstrap.opened_store(opened) as store,
+        bootstrap.opened_mirror(opened) as mirror,
+        closing(log.producer()) as producer,
+    ):
         for page in _pages(store, positions, every, reason):
             # Appended first: a crash in between leaves an event in both places, and never in neither.
             producer.append([event.payload for event in page])
-            count += store.release([(event.partition, event.offset) for event in page])
+            count += _release(store, mirror, page)
     if as_json:
         print_json({"retried": count})
     else:
@@ -134,16 +140,25 @@ def drop(
     from rung import bootstrap
     from rung.cli.output import count_of, print_json, say
 
-    with bootstrap.opened_store(bootstrap.open_home(home)) as store:
+    opened = bootstrap.open_home(home)
+    with bootstrap.opened_store(opened) as store, bootstrap.opened_mirror(opened) as mirror:
         pages = list(_pages(store, positions, every, reason))
         chosen = sum(len(page) for page in pages)
         if not yes:
             typer.confirm(f"Drop {count_of(chosen, 'event')} from quarantine?", abort=True, err=True)
-        count = sum(store.release([(event.partition, event.offset) for event in page]) for page in pages)
+        count = sum(_release(store, mirror, page) for page in pages)
     if as_json:
         print_json({"dropped": count})
     else:
         say(f"Dropped {count_of(count, 'event')}")
+
+
+def _release(store: Store, mirror: Mirror, page: list[Quarantined]) -> int:
+    """Take events out of quarantine and its mirror, and return how many there were."""
+    positions = [(event.partition, event.offset) for event in page]
+    # The mirror first: what is still in the store is found again if the other one fails.
+    mirror.forget(positions)
+    return store.release(positions)
 
 
 def _every(store: Store) -> Iterator[Quarantined]:

@@ -12,7 +12,8 @@ def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: Jso
     """Forget what was derived from the log and apply all of it again.
 
     Needed when a campaign was applied after events had been: then its versions count all events
-    from the beginning. While it runs, statuses show less than there is.
+    from the beginning. While it runs, statuses show less than there is. With Kafka other workers may
+    run meanwhile: they are overtaken, begin anew, and take their part of the work.
     """
     import dataclasses
     import threading
@@ -21,7 +22,6 @@ def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: Jso
     from rung.campaign.catalog import Catalog
     from rung.cli.output import count_of, print_json, say
     from rung.cli.work import apply_events
-    from rung.log.port import PositionOutOfRange
 
     opened = bootstrap.open_home(home)
     with (
@@ -29,14 +29,14 @@ def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: Jso
         bootstrap.opened_log(opened) as log,
         bootstrap.opened_store(opened) as store,
     ):
-        consumer = log.consumer()
-        ends = consumer.ends()
-        for partition in ends:
-            try:
-                consumer.seek(partition, 0)
-            except PositionOutOfRange as error:
-                message = f"the log was trimmed ({error}): a replay would lose what was trimmed away"
-                raise CommandError(message, ExitCode.FAILED) from error
+        trimmed = sorted(partition for partition, start in log.starts().items() if start > 0)
+        if trimmed:
+            message = (
+                f"the log no longer begins with its first event in {_partitions_text(trimmed)}: "
+                "a replay would lose what was trimmed away"
+            )
+            raise CommandError(message, ExitCode.FAILED)
+        ends = log.ends()
         if not yes:
             events = count_of(sum(ends.values()), "event")
             typer.confirm(f"Forget all figures and apply {events} again?", abort=True, err=True)
@@ -50,3 +50,7 @@ def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: Jso
         print_json({"events": work.events, "quarantined": work.quarantined, "seconds": seconds})
     else:
         say(f"Applied {count_of(work.events, 'event')} again; quarantined {work.quarantined:,}")
+
+
+def _partitions_text(partitions: list[int]) -> str:
+    return f"partition{'' if len(partitions) == 1 else 's'} {', '.join(map(str, partitions))}"

@@ -33,7 +33,7 @@ def status(
     shown_at = bootstrap.clock() if at is None else parse_at(at, "--at")
     opened = bootstrap.open_home(home)
     with bootstrap.opened_store(opened, read_only=True) as store:
-        reader = StatusReader(store, opened.settings.log.partitions)
+        reader = StatusReader(store, bootstrap.partitions_of(opened, store))
         found = reader.status(user.encode(), shown_at, campaign)
     if as_json:
         print_json(found)

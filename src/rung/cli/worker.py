@@ -17,7 +17,10 @@ def worker(
     ] = False,
     as_json: JsonOption = False,
 ) -> ExitCode:
-    """Apply the log's events to the store; one worker per home. SIGTERM or Ctrl-C stops it cleanly."""
+    """Apply the log's events to the store. SIGTERM or Ctrl-C stops it cleanly.
+
+    An embedded log has one worker; with Kafka, the workers of a group share the partitions.
+    """
     from rung import bootstrap
     from rung.cli.output import count_of, print_json, say
     from rung.cli.work import apply_events
@@ -29,7 +32,7 @@ def worker(
         bootstrap.opened_log(opened) as log,
         bootstrap.opened_store(opened) as store,
     ):
-        work = apply_events(opened, log, store, stop, until_caught_up=until_caught_up)
+        work = apply_events(opened, log, store, stop, until_caught_up=until_caught_up, say_progress=True)
     if as_json:
         print_json(
             {
@@ -45,4 +48,5 @@ def worker(
         say(f"Applied {count_of(work.events, 'event')} ({work.events_per_second:,} events/s)")
         if work.quarantined:
             say(f"Quarantined {count_of(work.quarantined, 'event')}: rung --home {home} quarantine list")
-    return ExitCode.INTERRUPTED if until_caught_up and work.lag else ExitCode.OK
+    is_cut_short = until_caught_up and stop.is_set() and work.lag != 0
+    return ExitCode.INTERRUPTED if is_cut_short else ExitCode.OK

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from time import perf_counter
@@ -27,21 +28,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from rung.log.port import LogError
 from rung.status.common_routes import CommonRoutes
 from rung.status.hosts import is_loopback_host
 from rung.status.metrics import RequestMetrics
 from rung.status.page import page_routes
-from rung.status.problem import HEADERS, MEDIA_TYPE, Problem, internal_error
+from rung.status.problem import HEADERS, MEDIA_TYPE, Problem, internal_error, problem_of
 from rung.status.reader import JointReader, StatusReader
 from rung.status.rsgi import RsgiExchange, RsgiScope, answer_by_asgi
 from rung.status.services import Limits, Services
 from rung.status.users import Target, UserDocuments, question_of, target_of
+from rung.store.port import StoreBusy
 
 __all__ = ["Application", "Limits", "Services", "application"]
 
 _log = logging.getLogger(__name__)
 
 _OTHER: Final = "other"
+_READ_THREADS: Final = 32
+_WINDOW_SECONDS: Final = 0.003
+_ANSWERED: Final = (Problem, StoreBusy, LogError, HTTPException, Exception)
 _OK: Final = HTTPStatus.OK.value
 _OK_HEADERS: Final = [("content-type", "application/json"), *HEADERS.items()]
 
@@ -61,13 +67,17 @@ class Application:
     def __init__(self, services: Services) -> None:
         """Take the services, which must be open."""
         self._requests = RequestMetrics()
-        reader = StatusReader(services.store, len(services.log.ends()))
-        self._reader = JointReader(reader)
+        reader = StatusReader(services.store, services.partitions or (lambda: len(services.log.ends())))
+        self._threads: Executor | None = None
+        if services.is_remote:
+            self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
+        window_seconds = _WINDOW_SECONDS if services.store_is_remote else 0.0
+        self._reader = JointReader(reader, self._threads, window_seconds=window_seconds)
         self._documents = UserDocuments(services.clock)
         self._common = CommonRoutes(services, reader, self._requests)
         self._starlette = Starlette(
             routes=[*self._common.routes(), *page_routes()],
-            exception_handlers={Problem: _as_problem, HTTPException: _as_problem, Exception: _as_problem},
+            exception_handlers=dict.fromkeys(_ANSWERED, _as_problem),
             lifespan=self._lifespan,
         )
         # A trailing slash is another path: a redirect would name the Host that the request names.
@@ -80,7 +90,7 @@ class Application:
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop, after the last request."""
-        self._common.stop()
+        self._stop()
 
     async def __rsgi__(self, scope: RsgiScope, exchange: RsgiExchange) -> None:
         """Answer one request."""
@@ -116,11 +126,12 @@ class Application:
             question = question_of(method, target, query_string)
             reading = await self._reader.read(question.user_id)
             answer = _OK, _OK_HEADERS, self._documents.render(question, reading)
-        except Problem as problem:
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None:
+                _log_failure(target.route)
+                problem = internal_error()
             answer = _problem_answer(problem)
-        except Exception:
-            _log_failure(target.route)
-            answer = _problem_answer(internal_error())
         self._requests.observe(target.route, answer[0], perf_counter() - started)
         return answer
 
@@ -152,7 +163,12 @@ class Application:
         try:
             yield
         finally:
-            self._common.stop()
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._common.stop()
 
 
 def _problem_answer(problem: Problem) -> _Answer:
@@ -182,8 +198,10 @@ def _log_failure(route: str) -> None:
 
 
 def _as_problem(request: Request, error: Exception) -> Response:
-    if isinstance(error, Problem):
-        return error.response()
+    if (problem := problem_of(error)) is not None:
+        if not isinstance(error, Problem):
+            _log.warning(problem.code, extra={"route": request.url.path, "cause": str(error)})
+        return problem.response()
     if isinstance(error, HTTPException):
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED.value:
             allowed = (error.headers or {}).get("Allow", "")

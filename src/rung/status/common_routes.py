@@ -13,14 +13,15 @@ from starlette.routing import Route
 
 from rung.log.group_commit import GroupCommit
 from rung.log.port import LogError
+from rung.status.away import Shared
 from rung.status.describe import describe
 from rung.status.ingest import append, overloaded, read_events
-from rung.status.lag import lag_events, measure_lag
+from rung.status.lag import Lag, lag_events, measure_lag
 from rung.status.metrics import CONTENT_TYPE, Exposition, RequestMetrics
 from rung.status.problem import HEADERS, Problem
 from rung.status.reader import StatusReader
 from rung.status.services import Services
-from rung.store.port import StoreError
+from rung.store.port import StoreBusy, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +32,12 @@ class CommonRoutes:
     def __init__(self, services: Services, reader: StatusReader, requests: RequestMetrics) -> None:
         """Take the services, and the request metrics to show."""
         self._services = services
-        self._reader = reader
-        self._exposition = Exposition(
-            services.store.counters,
-            lambda: measure_lag(services.store, services.log, services.clock),
-            requests,
-            os.getpid(),
-        )
+        exposition = Exposition(services.store.counters, self._measured, requests, os.getpid())
+        away = services.is_remote
+        self._catalog = Shared(reader.catalog, is_remote=away)
+        self._lag_events = Shared(lambda: lag_events(services.store, services.log), is_remote=away)
+        self._lag = Shared(self._measured, is_remote=away)
+        self._rendered = Shared(exposition.render, is_remote=away)
         self._group_commit: GroupCommit | None = None
 
     def start(self) -> None:
@@ -62,14 +62,14 @@ class CommonRoutes:
         ]
 
     async def _campaigns(self, request: Request) -> Response:
-        return _json(msgspec.json.encode(describe(self._reader.catalog())))
+        return _json(msgspec.json.encode(describe(await self._catalog())))
 
     async def _events(self, request: Request) -> Response:
-        limits, store, log = self._services.limits, self._services.store, self._services.log
+        limits = self._services.limits
         assert self._group_commit is not None
-        if lag_events(store, log) > limits.lag_events_max:
+        if await self._lag_events() > limits.lag_events_max:
             raise overloaded(f"More than {limits.lag_events_max:,} events wait to be applied")
-        payloads = await read_events(request, limits.body_bytes_max, limits.body_lines_max)
+        payloads = await read_events(request, limits)
         accepted = await append(self._group_commit, payloads)
         return _json(msgspec.json.encode(accepted), HTTPStatus.ACCEPTED)
 
@@ -78,14 +78,21 @@ class CommonRoutes:
 
     async def _readyz(self, request: Request) -> Response:
         try:
-            lag = measure_lag(self._services.store, self._services.log, self._services.clock)
-        except (StoreError, LogError):
+            lag = await self._lag()
+        except (StoreError, StoreBusy, LogError):
             _log.exception("not_ready")
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "not_ready",
                 "The store or the log cannot be read; the server's log has the details.",
             ) from None
+        if lag.stuck:
+            halted = ", ".join(f"{partition} ({reason.value})" for partition, reason in lag.stuck.items())
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "not_ready",
+                f"Partitions that cannot go on: {halted}. Their statuses stay as of the last event applied.",
+            )
         if lag.seconds > self._services.limits.lag_seconds_max:
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -95,7 +102,10 @@ class CommonRoutes:
         return _json(b'{"status":"ready"}')
 
     async def _metrics(self, request: Request) -> Response:
-        return Response(self._exposition.render(), headers={**HEADERS, "content-type": CONTENT_TYPE})
+        return Response(await self._rendered(), headers={**HEADERS, "content-type": CONTENT_TYPE})
+
+    def _measured(self) -> Lag:
+        return measure_lag(self._services.store, self._services.log, self._services.clock)
 
 
 def _json(body: bytes, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from http import HTTPStatus
 from typing import Final
 
@@ -10,13 +11,15 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from rung.log.group_commit import GroupCommit, Overloaded
-from rung.log.port import Position
-from rung.status.problem import Problem
+from rung.log.port import LogError, Position
+from rung.status.problem import Problem, unavailable
+from rung.status.services import Limits
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
-RETRY_AFTER_SECONDS: Final = 2
 _LENGTH_DIGITS_MAX: Final = 18
+
+_log = logging.getLogger(__name__)
 
 
 class _Position(msgspec.Struct, frozen=True):
@@ -35,18 +38,23 @@ async def append(log: GroupCommit, payloads: list[bytes]) -> Accepted:
     """Append events, and return when they are durable.
 
     Raises:
-        Problem: 503, too much waits to be appended already.
+        Problem: 503, too much waits to be appended already, or the log cannot be reached.
     """
     try:
         appending = log.submit(payloads)
     except Overloaded:
         raise overloaded("Too many events wait to be written") from None
-    positions = await asyncio.wrap_future(appending)
+    try:
+        positions = await asyncio.wrap_future(appending)
+    except LogError as error:
+        _log.warning("append_failed", extra={"events": len(payloads), "cause": str(error)})
+        detail = "The log did not confirm the events; sending them again is safe, and due"
+        raise unavailable("log_unavailable", detail) from None
     last: Position = positions[-1]
     return Accepted(len(payloads), _Position(last.partition, last.offset))
 
 
-async def read_events(request: Request, bytes_max: int, lines_max: int) -> list[bytes]:
+async def read_events(request: Request, limits: Limits) -> list[bytes]:
     """Return the events of a request: its whole body for JSON, its lines that are not blank for NDJSON.
 
     What the events hold is not looked at here: one that cannot be applied goes to quarantine.
@@ -61,13 +69,15 @@ async def read_events(request: Request, bytes_max: int, lines_max: int) -> list[
             "unsupported_media_type",
             f"Content-Type: expected {JSON} for one event or {NDJSON} for a batch, got {media_type[:64]!r}.",
         )
-    body = await _read_body(request, bytes_max)
-    if media_type == NDJSON and (lines := body.count(b"\n")) > lines_max:
-        raise _too_large(f"it has {lines:,} lines; send at most {lines_max:,} at once.")
+    body = await _read_body(request, limits.body_bytes_max)
+    if media_type == NDJSON and (lines := body.count(b"\n")) > limits.body_lines_max:
+        raise _too_large(f"it has {lines:,} lines; send at most {limits.body_lines_max:,} at once.")
     parts = [body] if media_type == JSON else body.split(b"\n")
     events = [part for part in parts if part and not part.isspace()]
     if not events:
         raise Problem(HTTPStatus.BAD_REQUEST, "no_events", "body: it is empty; send at least one event.")
+    if (largest := max(map(len, events))) > limits.event_bytes_max:
+        raise _too_large(f"an event has {largest:,} bytes; the log takes {limits.event_bytes_max:,}.")
     return events
 
 
@@ -97,9 +107,4 @@ def _too_large(detail: str) -> Problem:
 
 def overloaded(reason: str) -> Problem:
     """Return the answer to events that come faster than they are handled."""
-    return Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "overloaded",
-        f"{reason}. Nothing of this request was taken; send it again after {RETRY_AFTER_SECONDS} seconds.",
-        headers={"retry-after": str(RETRY_AFTER_SECONDS)},
-    )
+    return unavailable("overloaded", f"{reason}. Nothing of this request was taken; send it again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -11,8 +12,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from rung.status.lag import Lag
-from rung.store.port import Counters
+from rung.log.port import LogError
+from rung.status.lag import Lag, Stuck
+from rung.store.port import Counters, StoreBusy, StoreError
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -20,6 +22,9 @@ BUCKETS_SECONDS: Final = (
     0.000_02, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005,
     0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
 )  # fmt: skip
+
+_log = logging.getLogger(__name__)
+
 _LABELS: Final = [*map(str, BUCKETS_SECONDS), "+Inf"]
 
 
@@ -72,45 +77,62 @@ class _Store(Collector):
         self._lag = lag
 
     def collect(self) -> Iterator[Metric]:
-        counted = self._counters()
-        yield CounterMetricFamily("rung_events_applied", "Events applied.", counted.events)
-        yield CounterMetricFamily(
-            "rung_events_duplicate", "Events applied that brought nothing new.", counted.duplicates
-        )
-        quarantined = CounterMetricFamily(
-            "rung_events_quarantined", "Events put into quarantine, by reason.", labels=["reason"]
-        )
-        for reason, count in sorted(counted.quarantined.items()):
-            quarantined.add_metric([reason], count)
-        yield quarantined
-        yield CounterMetricFamily("rung_batches", "Micro-batches committed.", counted.batches)
-        yield GaugeMetricFamily(
-            "rung_last_batch_events", "Events in the last micro-batch.", counted.last_batch_events
-        )
-        yield GaugeMetricFamily(
-            "rung_last_batch_timestamp_seconds",
-            "When the last micro-batch was committed.",
-            counted.last_batch_at / 1_000_000,
-        )
-        lag = self._lag()
-        ends = GaugeMetricFamily("rung_log_end_offset", "Offset of the next event.", labels=["partition"])
-        applied = GaugeMetricFamily(
-            "rung_applied_offset", "Offset of the last event applied; -1 for none.", labels=["partition"]
-        )
-        behind = GaugeMetricFamily(
-            "rung_lag_events", "Events in the log, not yet applied.", labels=["partition"]
-        )
-        for partition, events in lag.events.items():
-            labels = [str(partition)]
-            ends.add_metric(labels, lag.ends[partition])
-            applied.add_metric(labels, lag.applied[partition])
-            behind.add_metric(labels, events)
-        yield ends
-        yield applied
-        yield behind
-        yield GaugeMetricFamily(
-            "rung_lag_seconds", "How long the oldest event not yet applied has waited.", lag.seconds
-        )
+        """Yield what can be told now: what the store or the log keeps to itself is missing."""
+        try:
+            yield from _work(self._counters())
+            yield from _lag_metrics(self._lag())
+        except (StoreError, StoreBusy, LogError) as error:
+            _log.warning("metrics_incomplete", extra={"cause": str(error)})
+
+
+def _work(counted: Counters) -> Iterator[Metric]:
+    yield CounterMetricFamily("rung_events_applied", "Events applied.", counted.events)
+    yield CounterMetricFamily(
+        "rung_events_duplicate", "Events applied that brought nothing new.", counted.duplicates
+    )
+    quarantined = CounterMetricFamily(
+        "rung_events_quarantined", "Events put into quarantine, by reason.", labels=["reason"]
+    )
+    for reason, count in sorted(counted.quarantined.items()):
+        quarantined.add_metric([reason], count)
+    yield quarantined
+    yield CounterMetricFamily("rung_batches", "Micro-batches committed.", counted.batches)
+    yield GaugeMetricFamily(
+        "rung_last_batch_events", "Events in the last micro-batch.", counted.last_batch_events
+    )
+    yield GaugeMetricFamily(
+        "rung_last_batch_timestamp_seconds",
+        "When the last micro-batch was committed.",
+        counted.last_batch_at / 1_000_000,
+    )
+
+
+def _lag_metrics(lag: Lag) -> Iterator[Metric]:
+    ends = GaugeMetricFamily("rung_log_end_offset", "Offset of the next event.", labels=["partition"])
+    applied = GaugeMetricFamily(
+        "rung_applied_offset", "Offset of the last event applied; -1 for none.", labels=["partition"]
+    )
+    behind = GaugeMetricFamily("rung_lag_events", "Events in the log, not yet applied.", labels=["partition"])
+    for partition, events in lag.events.items():
+        labels = [str(partition)]
+        ends.add_metric(labels, lag.ends[partition])
+        applied.add_metric(labels, lag.applied[partition])
+        behind.add_metric(labels, events)
+    yield ends
+    yield applied
+    yield behind
+    yield GaugeMetricFamily(
+        "rung_lag_seconds", "How long the oldest event not yet applied has waited.", lag.seconds
+    )
+    stuck = GaugeMetricFamily(
+        "rung_partition_stuck",
+        "Whether a partition cannot go on, by the reason.",
+        labels=["partition", "reason"],
+    )
+    for partition in lag.ends:
+        for reason in Stuck:
+            stuck.add_metric([str(partition), reason.value], lag.stuck.get(partition) is reason)
+    yield stuck
 
 
 class _Requests(Collector):

@@ -10,6 +10,10 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
+from rung.log.port import LogError, LogUnavailable
+from rung.store.port import StoreBusy
+
+RETRY_AFTER_SECONDS: Final = 2
 HEADERS: Final[Mapping[str, str]] = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 """What every answer of the API carries."""
 
@@ -66,6 +70,28 @@ class Problem(Exception):
     def response(self) -> Response:
         """Return the problem as a response."""
         return Response(self.body(), self.status.value, self.headers, MEDIA_TYPE)
+
+
+def unavailable(code: str, detail: str) -> Problem:
+    """Return the answer to what cannot be done now, and may be asked again soon."""
+    return Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        code,
+        f"{detail} after {RETRY_AFTER_SECONDS} seconds.",
+        headers={"retry-after": str(RETRY_AFTER_SECONDS)},
+    )
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """Return what a client is told of an error that is no fault of the server's, None for any other."""
+    if isinstance(error, StoreBusy):
+        return unavailable("store_busy", "The store does not answer, or takes no more now; ask again")
+    if isinstance(error, LogUnavailable):
+        return unavailable("log_unavailable", "The log does not answer now; ask again")
+    if isinstance(error, LogError):
+        detail = "The log cannot be used, and the server's log says why; once it can, ask again"
+        return unavailable("log_unavailable", detail)
+    return error if isinstance(error, Problem) else None
 
 
 def internal_error() -> Problem:

@@ -14,12 +14,14 @@ from rung.store.port import Store
 class Limits:
     """What the API bears.
 
-    `body_*_max` bound one request. With more than `lag_events_max` events waiting to be applied it
-    takes no further ones; with one that waits longer than `lag_seconds_max` it is not ready.
+    `body_*_max` and `event_bytes_max` bound one request. With more than `lag_events_max` events waiting
+    to be applied it takes no further ones; with one that waits longer than `lag_seconds_max` it is not
+    ready.
     """
 
     body_bytes_max: int = 16 << 20
     body_lines_max: int = 200_000
+    event_bytes_max: int = 1 << 24
     lag_events_max: int = 5_000_000
     lag_seconds_max: float = 60.0
 
@@ -29,7 +31,9 @@ class Services:
     """What the API stands on.
 
     `clock` gives microseconds since the epoch. `close` is called when the server stops, after the
-    last request and the last append.
+    last request and the last append. `partitions` tells the log's number of them when the log cannot be
+    asked; without it, the log is. What is remote is never asked in the event loop, but in threads; what
+    is not, is asked right there, because it answers sooner than a thread starts.
     """
 
     store: Store
@@ -38,3 +42,11 @@ class Services:
     clock: Callable[[], int]
     close: Callable[[], None]
     limits: Limits = field(default_factory=Limits)
+    partitions: Callable[[], int] | None = None
+    store_is_remote: bool = False
+    log_is_remote: bool = False
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the store or the log is asked over a network."""
+        return self.store_is_remote or self.log_is_remote

@@ -1,0 +1,265 @@
+"""Which adapters a home has: log, store and the mirror of the quarantine are chosen and opened here.
+
+A home is a folder: HOME/rung.toml, and for what is embedded HOME/log/, HOME/store/ and
+HOME/worker.lock. LMDB allows a process to open a folder once, so a command opens the log and the
+store here, once, and hands them on.
+
+What an adapter needs is imported when it is opened: a home without servers loads nothing for them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from rung import settings as settings_module
+from rung.log.port import Log, LogError, Position
+from rung.properties import revealed
+from rung.settings import FILE_NAME, Settings, SettingsError
+from rung.store.port import Quarantined, Store
+
+if TYPE_CHECKING:
+    from rung.log.kafka.dead_letters import DeadLetters
+    from rung.log.kafka.settings import KafkaSettings
+    from rung.store.dynamodb.settings import DynamoSettings
+
+
+class NotInitialised(Exception):
+    """There is no home in the folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A data directory and its settings."""
+
+    path: Path
+    settings: Settings
+
+    @property
+    def log_folder(self) -> Path:
+        """The folder of the embedded log."""
+        return self.path / "log"
+
+    @property
+    def store_folder(self) -> Path:
+        """The folder of the embedded store."""
+        return self.path / "store"
+
+    @property
+    def has_kafka(self) -> bool:
+        """Whether the log is a topic; else it is embedded."""
+        return self.settings.log.kind == "kafka"
+
+    @property
+    def has_dynamodb(self) -> bool:
+        """Whether the store is tables; else it is embedded."""
+        return self.settings.store.kind == "dynamodb"
+
+
+def clock() -> int:
+    """Return the time in microseconds since the epoch."""
+    return time.time_ns() // 1_000
+
+
+def open_home(path: Path) -> Home:
+    """Return the home in a folder.
+
+    Raises:
+        NotInitialised: there is none.
+        SettingsError: a setting is wrong.
+    """
+    if not (path / FILE_NAME).exists():
+        raise NotInitialised(f"no Rung home in {path}: make one with `rung --home {path} init`")
+    return Home(path, settings_module.load(path, os.environ))
+
+
+@contextmanager
+def opened_log(home: Home, *, read_only: bool = False) -> Generator[Log]:
+    """Open the log, to append and to read, or only to read.
+
+    Raises:
+        LogUnavailable: it is on servers that cannot be reached.
+        LogError: there is none, or it cannot be used.
+    """
+    with closing(log_of(home, read_only=read_only)) as log:
+        yield log
+
+
+def log_of(home: Home, *, read_only: bool = False) -> Log:
+    """Return the log, open; see `opened_log`."""
+    if home.has_kafka:
+        from rung.log.kafka.log import KafkaLog
+
+        return KafkaLog.open(kafka_settings(home))
+
+    from rung.log.embedded import EmbeddedLog
+
+    chosen = home.settings.log
+    if read_only:
+        return EmbeddedLog.open_to_read(home.log_folder, chosen.map_bytes)
+    return EmbeddedLog.open(home.log_folder, chosen.partitions, clock, chosen.map_bytes)
+
+
+@contextmanager
+def opened_store(home: Home, *, read_only: bool = False) -> Generator[Store]:
+    """Open the store, to read and to write, or only to read.
+
+    Raises:
+        StoreBusy: it is on servers that cannot be reached.
+        StoreError: there is none, or it cannot be used.
+    """
+    with closing(store_of(home, read_only=read_only)) as store:
+        yield store
+
+
+def store_of(home: Home, *, read_only: bool = False) -> Store:
+    """Return the store, open; see `opened_store`."""
+    if home.has_dynamodb:
+        from rung.store.dynamodb.store import DynamoStore
+
+        return DynamoStore.open(dynamo_settings(home))
+
+    from rung.store.lmdb import LmdbStore
+
+    return LmdbStore(home.store_folder, read_only=read_only, map_bytes=home.settings.store.map_bytes)
+
+
+def kafka_settings(home: Home) -> KafkaSettings:
+    """Return how to reach the log on Kafka.
+
+    Raises:
+        SettingsError: a setting cannot be used.
+    """
+    from rung.log.kafka.settings import KafkaSettings
+
+    chosen = home.settings.kafka
+    try:
+        return KafkaSettings(
+            bootstrap_servers=chosen.bootstrap_servers,
+            topic=chosen.topic,
+            group_id=chosen.group_id,
+            quarantine_topic=chosen.quarantine_topic,
+            group_protocol=chosen.group_protocol,
+            session_timeout_seconds=chosen.session_timeout_seconds,
+            delivery_timeout_seconds=chosen.delivery_timeout_seconds,
+            client=revealed(chosen.client),
+        )
+    except LogError as error:
+        raise SettingsError(f"{home.path / FILE_NAME}: [kafka]: {error}") from error
+
+
+def dynamo_settings(home: Home) -> DynamoSettings:
+    """Return how to reach the store on DynamoDB."""
+    from rung.store.dynamodb.settings import DynamoSettings
+
+    chosen = home.settings.dynamodb
+    return DynamoSettings(
+        region=chosen.region,
+        endpoint_url=chosen.endpoint_url,
+        table_prefix=chosen.table_prefix,
+        request_timeout_seconds=chosen.request_timeout_seconds,
+        attempts_max=chosen.attempts_max,
+        concurrent_calls=chosen.concurrent_calls,
+    )
+
+
+def batch_events_max(home: Home) -> int:
+    """Return the most events in one micro-batch: what is set, and what the store takes in good time."""
+    if not home.has_dynamodb:
+        return home.settings.worker.batch_events_max
+    from rung.store.dynamodb.store import BATCH_EVENTS_MAX
+
+    return min(home.settings.worker.batch_events_max, BATCH_EVENTS_MAX)
+
+
+def kafka_event_bytes_max() -> int:
+    """Return how large an event may be for any user: its record holds the user's id once more."""
+    from rung.log.kafka.settings import EVENT_BYTES_MAX
+
+    return EVENT_BYTES_MAX // 2
+
+
+class _HasPartitions(Protocol):
+    @property
+    def partitions(self) -> int: ...
+
+
+def partitions_of(home: Home, store: Store, log: _HasPartitions | None = None) -> int:
+    """Return the log's number of partitions, which need not be reached if the store is bound to it.
+
+    `log` is asked if it has to be; without one it is opened for that.
+
+    Raises:
+        LogUnavailable: the log has to be asked, and cannot be reached.
+    """
+    if not home.has_kafka:
+        return home.settings.log.partitions
+    bound = store.bound()
+    if bound is not None:
+        return bound.partitions
+    if log is not None:
+        return log.partitions
+    with opened_log(home, read_only=True) as opened:
+        return opened.partitions
+
+
+class Mirror(Protocol):
+    """A copy of the quarantine, for those who watch."""
+
+    def put(self, quarantined: Sequence[Quarantined]) -> None:
+        """Add events; the same may come again."""
+        ...
+
+    def forget(self, positions: Sequence[tuple[int, int]]) -> None:
+        """Take out the events at positions; one that is not there is fine."""
+        ...
+
+
+class _NoMirror:
+    """The mirror of a quarantine that only the store has."""
+
+    def put(self, quarantined: Sequence[Quarantined]) -> None:
+        """Do nothing."""
+
+    def forget(self, positions: Sequence[tuple[int, int]]) -> None:
+        """Do nothing."""
+
+
+NO_MIRROR: Final[Mirror] = _NoMirror()
+
+
+class _TopicMirror:
+    """The mirror in a topic."""
+
+    def __init__(self, letters: DeadLetters) -> None:
+        self._letters = letters
+
+    def put(self, quarantined: Sequence[Quarantined]) -> None:
+        from rung.log.kafka.dead_letters import DeadLetter
+
+        self._letters.mirror(
+            [
+                DeadLetter(one.partition, one.offset, one.reason, one.detail, one.at, one.payload)
+                for one in quarantined
+            ]
+        )
+
+    def forget(self, positions: Sequence[tuple[int, int]]) -> None:
+        self._letters.forget([Position(*position) for position in positions])
+
+
+@contextmanager
+def opened_mirror(home: Home) -> Generator[Mirror]:
+    """Open the mirror of the quarantine; where there is none, what is given to it is dropped."""
+    if not home.has_kafka or not home.settings.kafka.quarantine_topic:
+        yield NO_MIRROR
+        return
+    from rung.log.kafka.dead_letters import DeadLetters
+
+    with closing(DeadLetters(kafka_settings(home))) as letters:
+        yield _TopicMirror(letters)
