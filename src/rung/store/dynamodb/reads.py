@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rung.store.backoff import Backoff
 from rung.store.dynamodb.client import DynamoClient, Json
-from rung.store.dynamodb.items import Item
+from rung.store.dynamodb.items import Item, binary, bytes_of
 from rung.store.port import StoreBusy
 
 UNITS: Final[Json] = {"ReturnConsumedCapacity": "TOTAL"}
@@ -46,6 +46,16 @@ async def _get_chunk(client: DynamoClient, table: str, keys: Sequence[Json]) -> 
         else:
             await asyncio.sleep(backoff.next_seconds())
     raise StoreBusy(f"DynamoDB put off keys of {table} {_ROUNDS_MAX} times")
+
+
+async def items_of(client: DynamoClient, table: str, keys: Sequence[bytes]) -> dict[bytes, Item]:
+    """Read items of a table whose only key is `k`, and return those that are there by their keys.
+
+    Raises:
+        StoreBusy: DynamoDB put keys off too often.
+    """
+    items = await get_items(client, table, [{"k": binary(key)} for key in dict.fromkeys(keys)])
+    return {bytes_of(item, "k") or b"": item for item in items}
 
 
 async def write_items(client: DynamoClient, table: str, requests: Sequence[Json]) -> None:

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from rung.faultpoints import passing
 from rung.store.backoff import Backoff
@@ -23,17 +23,16 @@ from rung.store.dynamodb.items import (
     Tables,
     binary,
     bytes_of,
-    digest,
-    integer_of,
     part_key,
     transaction_key,
     user_key,
 )
 from rung.store.dynamodb.parts import CALL_ITEMS_MAX, Write, calls_of, keys_by_table
 from rung.store.dynamodb.quarantine import Quarantine
-from rung.store.dynamodb.reads import get_items, pages, write_items
+from rung.store.dynamodb.reads import items_of, pages, write_items
 from rung.store.dynamodb.settings import DynamoSettings
 from rung.store.dynamodb.state import State
+from rung.store.dynamodb.users import UserItem, Users
 from rung.store.port import (
     NOTHING_APPLIED,
     Applied,
@@ -45,11 +44,9 @@ from rung.store.port import (
     Standing,
     StoreBusy,
 )
-from rung.store.records import join_figures
 
 BATCH_EVENTS_MAX: Final = 4_000
 """About what is stored in a second or two; a larger batch would only be visible later."""
-_READ_ATTEMPTS_MAX: Final = 20
 _WRITE_ATTEMPTS_MAX: Final = 10
 
 _T = TypeVar("_T")
@@ -65,6 +62,7 @@ class DynamoStore:
         self._client = DynamoClient(settings)
         self._state = State(self._client, tables)
         self._quarantine = Quarantine(self._client, tables)
+        self._users = Users(self._client, tables)
 
     @classmethod
     def open(cls, settings: DynamoSettings) -> DynamoStore:
@@ -151,7 +149,7 @@ class DynamoStore:
         """Read the partitions first: what they had applied then, the users' items hold now."""
         while True:
             head, states = await self._state.look(sorted({partition for _, partition in users}))
-            items = await self._user_items(head.generation, [user_id for user_id, _ in users])
+            items = await self._users.read(head.generation, [user_id for user_id, _ in users])
             if None in items and (await self._state.head()).generation != head.generation:
                 # The store was reset meanwhile: who is not there may have been swept up.
                 continue
@@ -167,17 +165,17 @@ class DynamoStore:
     async def _transactions(self, transaction_ids: Sequence[bytes]) -> list[bytes | None]:
         generation = self._state.generation
         keys = [transaction_key(generation, transaction_id) for transaction_id in transaction_ids]
-        found = await self._items(self._tables.transactions, keys)
+        found = await items_of(self._client, self._tables.transactions, keys)
         return [bytes_of(found[key], "h") if key in found else None for key in keys]
 
     def users(self, user_ids: Sequence[bytes]) -> Sequence[bytes | None]:
         """See `Store.users`."""
-        items = self._run(self._user_items(self._state.generation, user_ids))
+        items = self._run(self._users.read(self._state.generation, user_ids))
         return [None if item is None else item.figures for item in items]
 
     def user_attributes(self, user_ids: Sequence[bytes]) -> Sequence[bytes | None]:
         """See `Store.user_attributes`."""
-        items = self._run(self._user_items(self._state.generation, user_ids))
+        items = self._run(self._users.read(self._state.generation, user_ids))
         return [None if item is None else item.attributes for item in items]
 
     def every_user(self) -> Iterable[tuple[bytes, bytes]]:
@@ -193,45 +191,9 @@ class DynamoStore:
         listing = pages(self._client, "Scan", scan)
         while (page := self._run(_next_page(listing))) is not None:
             ids = [(bytes_of(item, "k") or b"")[len(prefix) :] for item in page]
-            for user_id, found in zip(ids, self._run(self._user_items(generation, ids)), strict=True):
+            for user_id, found in zip(ids, self._run(self._users.read(generation, ids)), strict=True):
                 if found is not None and found.figures is not None:
                     yield user_id, found.figures
-
-    async def _user_items(self, generation: int, user_ids: Sequence[bytes]) -> list[UserItem | None]:
-        """Read users as they are now; one whose older parts do not fit its item is read again."""
-        found: dict[bytes, UserItem] = {}
-        wanted = list(dict.fromkeys(user_ids))
-        backoff = Backoff()
-        for _ in range(_READ_ATTEMPTS_MAX):
-            keys = {user_key(generation, user_id): user_id for user_id in wanted}
-            items = {
-                keys[key]: item for key, item in (await self._items(self._tables.users, list(keys))).items()
-            }
-            parts = await self._items(
-                self._tables.users,
-                [
-                    part_key(generation, part, user_id)
-                    for user_id, item in items.items()
-                    for part in range(integer_of(item, "n"))
-                ],
-            )
-            wanted.clear()
-            for user_id, item in items.items():
-                count = integer_of(item, "n")
-                older = [parts.get(part_key(generation, part, user_id)) for part in range(count)]
-                user = _user_of(item, older)
-                if user is None:
-                    wanted.append(user_id)
-                else:
-                    found[user_id] = user
-            if not wanted:
-                return [found.get(user_id) for user_id in user_ids]
-            await asyncio.sleep(backoff.next_seconds())
-        raise StoreBusy(f"the parts of {len(wanted)} users changed during each of {_READ_ATTEMPTS_MAX} reads")
-
-    async def _items(self, table: str, keys: Sequence[bytes]) -> dict[bytes, Item]:
-        items = await get_items(self._client, table, [{"k": binary(key)} for key in dict.fromkeys(keys)])
-        return {bytes_of(item, "k") or b"": item for item in items}
 
     # --- changes --------------------------------------------------------------------------------------------
 
@@ -331,7 +293,7 @@ class DynamoStore:
     async def _found(self, writes: Sequence[Write]) -> Mapping[tuple[str, bytes], Item]:
         found: dict[tuple[str, bytes], Item] = {(write.table, write.key): {} for write in writes}
         for table, keys in keys_by_table(writes).items():
-            found |= {(table, key): item for key, item in (await self._items(table, keys)).items()}
+            found |= {(table, key): item for key, item in (await items_of(self._client, table, keys)).items()}
         return found
 
     # --- quarantine -----------------------------------------------------------------------------------------
@@ -383,29 +345,6 @@ class DynamoStore:
     def close(self) -> None:
         """See `Store.close`."""
         self._client.close()
-
-
-class UserItem(NamedTuple):
-    """A user's records, and the offset that they hold all events up to (-1: not told)."""
-
-    figures: bytes | None
-    attributes: bytes | None
-    offset: int
-
-
-def _user_of(item: Item, older: Sequence[Item | None]) -> UserItem | None:
-    """Read a user's item with its older parts; None if they do not belong together."""
-    newest = bytes_of(item, "f")
-    figures = None
-    if newest is not None:
-        parts = [None if part is None else bytes_of(part, "f") for part in older]
-        present = [part for part in parts if part is not None]
-        if len(present) < len(parts):
-            return None
-        figures = join_figures([*present, newest])
-        if older and digest(figures) != bytes_of(item, "d"):
-            return None
-    return UserItem(figures, bytes_of(item, "a"), integer_of(item, "o", -1))
 
 
 def _standing(item: UserItem | None, applied: Applied, revision: int) -> Standing:
