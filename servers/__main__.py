@@ -43,7 +43,7 @@ and where rung runs, credentials that only the emulator takes:
 
 export AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY={secret_key}
 
-Then: rung log create --partitions 4, rung store create.
+Then: rung log create --partitions 4 --replication-factor 1, rung store create.
 
 Data and logs are in {folder}. Ctrl-C stops both; `--fresh` starts without data.
 """
