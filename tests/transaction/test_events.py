@@ -120,7 +120,9 @@ def test_every_reason_of_decoding_has_a_row() -> None:
         Reason.ATTRIBUTES_CHANGED,
         Reason.SEQUENCE_CONFLICT,
     }
-    assert {row[2] for row in REJECTED} == set(Reason) - between_events
+    # What stands beside an event's bytes in the log, not in them: `tests/speed` has a row for each.
+    of_the_log = {Reason.UNKNOWN_SCHEMA, Reason.WRONG_PARTITION}
+    assert {row[2] for row in REJECTED} == set(Reason) - between_events - of_the_log
 
 
 ACCEPTED: list[tuple[str, bytes]] = [

@@ -114,15 +114,19 @@ class Worker:
             StoreError: the store cannot be read or written, for good.
         """
         told: Progress | None = None
+        wait_seconds = 0.0 if until_caught_up else self._settings.idle_wait_seconds
         with _collecting_by_hand() as collect:
             while not stop.is_set():
-                applied = self.step(0.0 if until_caught_up else self._settings.idle_wait_seconds)
+                applied = self.step(wait_seconds)
                 collect(applied)
                 if on_progress is not None and self.progress() != told:
                     told = self.progress()
                     on_progress(told)
-                if until_caught_up and applied == 0 and self.caught_up():
-                    return
+                if until_caught_up and applied == 0:
+                    if self.caught_up():
+                        return
+                    # What is left is another worker's, or the group has not said yet whose it is.
+                    wait_seconds = self._settings.idle_wait_seconds
 
     def progress(self) -> Progress:
         """Return what the worker does now."""
@@ -136,10 +140,10 @@ class Worker:
             PositionOutOfRange: what is left stands in partitions that this worker has halted.
         """
         try:
-            ends = self._consumer.ends()
-        except LogUnavailable:
+            ends, applied = self._consumer.ends(), self._store.applied()
+        except (LogUnavailable, StoreBusy):
+            # Unknown for now; whoever waits for it asks again.
             return False
-        applied = self._store.applied()
         behind = {
             partition
             for partition, end in ends.items()

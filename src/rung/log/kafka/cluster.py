@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from rung.log.kafka.admin import DescribedTopic, connected
+from rung.log.kafka.admin import DescribedTopic, FoundOffset, connected
 from rung.log.kafka.errors import TOPIC_NAMES, TopicMissing, as_log_error, error_of, translated
 from rung.log.kafka.settings import KafkaSettings
 from rung.log.port import LogIdentity, LogUnavailable
@@ -89,14 +89,21 @@ class Cluster:
             self._admin.poll(0)
             asked = self._admin.list_offsets(wanted, request_timeout=timeout_seconds)
             try:
-                return {
-                    place.partition: self._result(one, "look into").offset for place, one in asked.items()
-                }
+                return {place.partition: self._offset(one) for place, one in asked.items()}
             except LogUnavailable:
-                # A partition that has just moved or come up; the client does not ask again by itself.
+                # A partition that has just moved or come up; the client does not ask again by itself, and
+                # it knows the partition's new leader only once it has asked for the topic.
                 if time.monotonic() + _AGAIN_SECONDS > deadline:
                     raise
                 time.sleep(_AGAIN_SECONDS)
+                self.answer(self.ask())
+
+    def _offset(self, future: Future[FoundOffset]) -> int:
+        offset = self._result(future, "look into").offset
+        if offset < 0:
+            # The client answers so, and without an error, when a broker has not answered in time.
+            raise LogUnavailable(f"cannot look into the log at {self._settings.bootstrap_servers}: no answer")
+        return offset
 
     def _result(self, future: Future[_T], doing: str) -> _T:
         # The client ends the wait by itself, when its request has taken too long.

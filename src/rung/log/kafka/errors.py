@@ -40,6 +40,7 @@ _PASSING_NAMES: Final = frozenset(
         "BROKER_NOT_AVAILABLE",
         "COORDINATOR_LOAD_IN_PROGRESS",
         "COORDINATOR_NOT_AVAILABLE",
+        "FENCED_LEADER_EPOCH",
         "KAFKA_STORAGE_ERROR",
         "LEADER_NOT_AVAILABLE",
         "NETWORK_EXCEPTION",
@@ -51,6 +52,8 @@ _PASSING_NAMES: Final = frozenset(
         "OFFSET_NOT_AVAILABLE",
         "REQUEST_TIMED_OUT",
         "THROTTLING_QUOTA_EXCEEDED",
+        "UNKNOWN_LEADER_EPOCH",
+        "_NOENT",
     }
 )
 _FIXES: Final = {

@@ -15,13 +15,13 @@ def check_same(settings: KafkaSettings, expected: LogIdentity, found: LogIdentit
     if found.name != expected.name:
         raise LogReplaced(
             f"topic {settings.topic} was made anew: it is {found.name}, not {expected.name}; the positions "
-            "in the store mean nothing in it, so use a new store for it"
+            "in the store mean nothing in it, so use a new store, or derive this one again with `rung replay`"
         )
     if found.partitions != expected.partitions:
         raise LogReplaced(
             f"topic {settings.topic} ({found.name}) has {found.partitions} partitions now, not "
             f"{expected.partitions}: users have moved between partitions; make a new topic with as many, "
-            "append all events to it, and use a new store for it"
+            "append all events to it, and derive the store again with `rung replay`"
         )
 
 
@@ -30,7 +30,7 @@ def out_of_range(partition: int, offset: int, start: int, end: int) -> PositionO
     if offset < start:
         return PositionOutOfRange(
             f"partition {partition} starts at offset {start}: retention has passed {offset}, and events "
-            "would be missed; aggregate again from a lake, or restore a store that has applied them",
+            "would be missed; restore the log, or a store that has applied them",
             partition,
         )
     return PositionOutOfRange(

@@ -206,6 +206,8 @@ def _common(settings: KafkaSettings) -> Configuration:
         "reconnect.backoff.ms": 100,
         "reconnect.backoff.max.ms": 1_000,
         "log.connection.close": False,
+        # What matters comes as an error; a line for each try to connect says nothing more.
+        "log_level": 2,
     }
 
 
