@@ -112,7 +112,7 @@ WRITES = frozenset({"TransactWriteItems"})
         ("transaction_conflict", 0.4, None, 0.0),
         ("duplicate", 1.0, None, 0.0),
         ("unprocessed", 0.5, None, 0.0),
-        ("delay", 0.05, WRITES, 2.5),
+        ("delay", 0.3, WRITES, 0.5),
     ],
 )
 def test_whatever_happens_to_a_call(
