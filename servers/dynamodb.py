@@ -26,6 +26,7 @@ JVM: Final = (
     "-Xmx512m",
     "-XX:+UseSerialGC",
     "-Xshare:auto",
+    "--enable-native-access=ALL-UNNAMED",
     "-Djava.awt.headless=true",
     "-Dorg.eclipse.jetty.LEVEL=WARN",
 )

@@ -27,6 +27,7 @@ JVM: Final = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Xshare:auto",
+    "--enable-native-access=ALL-UNNAMED",
     "-Djava.awt.headless=true",
     "-Dorg.apache.logging.log4j.level=INFO",
     "-Dlog4j2.disableJmx=true",
@@ -75,6 +76,13 @@ PROPERTIES: Final[dict[str, str]] = {
     "num.recovery.threads.per.data.dir": "1",
     "log.cleaner.dedupe.buffer.size": "4194304",
 }
+
+
+def new_cluster_id() -> str:
+    """Return an id as Kafka writes them: 16 bytes in base64 for URLs."""
+    drawn = uuid.uuid4().bytes
+    # Without the first bit: an id that began with `-` would be taken for an option.
+    return base64.urlsafe_b64encode(bytes([drawn[0] & 0x7F]) + drawn[1:]).decode().rstrip("=")
 
 
 class Kafka(ServerProcess):
@@ -147,17 +155,17 @@ class Kafka(ServerProcess):
         return super().launch(seconds_max)
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         command = [
             *(str(self._java), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"),
             *("-cp", self._class_path, "kafka.tools.StorageTool", "format"),
-            *("--cluster-id", cluster, "--config", str(self._settings)),
+            *("--cluster-id", new_cluster_id(), "--config", str(self._settings)),
         ]
         ended = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=_FORMAT_SECONDS_MAX
         )
         if ended.returncode:
-            raise ServerError(f"Kafka's log in {self.log_folder} cannot be formatted: {ended.stderr[-1000:]}")
+            words = "\n".join(line for line in ended.stderr.splitlines() if not line.startswith("\tat "))
+            raise ServerError(f"Kafka's log in {self.log_folder} cannot be formatted: {words}")
 
     def _is_ready(self) -> bool:
         """Return whether the broker names itself as one of the cluster: then it serves, not only listens."""

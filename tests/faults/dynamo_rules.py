@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
+from threading import Lock
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 RuleName: TypeAlias = Literal[
@@ -78,18 +79,21 @@ class Rules:
         self.random = Random(seed)
         self.struck: Counter[tuple[RuleName, str]] = Counter()
         self._rules: dict[RuleName, Rule] = {}
+        self._changing = Lock()
 
     def set(self, name: RuleName, rule: Rule) -> None:
         """Put a rule into force, in the place of an earlier one of its name."""
         if name not in ORDER:
             raise ValueError(f"there is no rule {name!r}: there are {', '.join(ORDER)}")
-        # A new dictionary, because the proxy's thread reads the old one.
-        self._rules = {**self._rules, name: rule}
+        with self._changing:
+            # A new dictionary, because the proxy's thread reads the old one.
+            self._rules = {**self._rules, name: rule}
 
     def clear(self, *names: RuleName) -> None:
         """Put rules out of force; without a name, all."""
         gone = names or ORDER
-        self._rules = {name: rule for name, rule in self._rules.items() if name not in gone}
+        with self._changing:
+            self._rules = {name: rule for name, rule in self._rules.items() if name not in gone}
 
     def draw(self, request: Request) -> dict[RuleName, Rule]:
         """Return the rules that strike a request. Each rule that could strike draws once, in order."""
@@ -114,7 +118,11 @@ class Rules:
             return True
         if rule.remaining == 0:
             return False
-        self.set(name, Rule(rule.share, rule.operations, rule.seconds, rule.remaining - 1))
+        with self._changing:
+            # It may have been replaced or cleared since it was drawn, and stays so.
+            if self._rules.get(name) is rule:
+                left = Rule(rule.share, rule.operations, rule.seconds, rule.remaining - 1)
+                self._rules = {**self._rules, name: left}
         return True
 
 

@@ -53,6 +53,7 @@ class DynamoProxy:
         self._remembered: OrderedDict[bytes, bytes] = OrderedDict()
         self._loop = LoopThread("dynamo-proxy")
         self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.requests: list[Request] = []
         self.lost_upstream = 0
@@ -117,13 +118,19 @@ class DynamoProxy:
 
     async def _listen(self, port: int) -> int:
         self._server = await asyncio.start_server(
-            self._serve, LOOPBACK, port, limit=HEAD_BYTES_MAX, backlog=512
+            self._accept, LOOPBACK, port, limit=HEAD_BYTES_MAX, backlog=512
         )
         return int(self._server.sockets[0].getsockname()[1])
 
     async def _shut(self) -> None:
         assert self._server is not None
         self._server.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of the proxy's own: in Python 3.11 the one of asyncio's making complains when it is cancelled.
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = _Upstream(self._target)
