@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import count
@@ -26,6 +26,7 @@ from rung.log.kafka.consumer import KafkaConsumer
 from rung.log.kafka.log import KafkaLog
 from rung.log.kafka.settings import GroupProtocol, KafkaSettings
 from rung.log.kafka.topics import create_topics
+from rung.log.port import Position
 from servers.kafka import Kafka
 
 WAIT_SECONDS = 20.0
@@ -38,8 +39,9 @@ _run = uuid4().hex[:8]
 def broker() -> Kafka:
     """Return the broker of this process."""
     folder = Path(mkdtemp(prefix="rung-kafka-"))
-    kafka = Kafka.start(folder)
     atexit.register(rmtree, folder)
+    # A member of a new-style group hears of its partitions with a heartbeat.
+    kafka = Kafka.start(folder, properties={"group.consumer.heartbeat.interval.ms": "200"})
     atexit.register(kafka.stop)
     return kafka
 
@@ -129,3 +131,19 @@ def trim(settings: KafkaSettings, partition: int, before_offset: int) -> None:
     client = admin(settings)
     for future in client.delete_records([place]).values():  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
         cast("object", future.result())
+
+
+def append(log: KafkaLog, payloads: Sequence[bytes]) -> Sequence[Position]:
+    """Append with a producer of its own."""
+    producer = log.producer()
+    try:
+        return producer.append(payloads)
+    finally:
+        producer.close()
+
+
+def poll_until_refused(consumer: KafkaConsumer) -> None:
+    """Poll until an error comes out."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        consumer.poll(10, 1_000, 0.1)

@@ -10,35 +10,31 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from threading import Thread
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from rung.log.kafka.cluster import Cluster, Question
+from rung.log.kafka.cluster import Cluster
 from rung.log.kafka.errors import (
     POSITION_NAMES,
     TOPIC_NAMES,
-    TopicMissing,
     as_log_error,
-    error_of,
     explain,
     is_settled,
     translated,
 )
 from rung.log.kafka.fetched import Fetched
 from rung.log.kafka.membership import Membership
-from rung.log.kafka.refusals import check_same, out_of_range
+from rung.log.kafka.refusals import out_of_range
+from rung.log.kafka.reports import Reports
 from rung.log.kafka.settings import KafkaSettings, consumer_configuration
-from rung.log.port import LogError, LogIdentity, LogReplaced, LogUnavailable, PositionOutOfRange, Slice
+from rung.log.kafka.watch import TopicWatch
+from rung.log.port import LogError, LogIdentity, PositionOutOfRange, Slice
 
 AHEAD_EVENTS_MIN: Final = 4_096
 """A small poll looks this far ahead, to take evenly from partitions that arrive one by one."""
-MISSING_SECONDS: Final = 2.0
-"""How long the topic has to be unknown to count as gone; a broker that has just started may not know it."""
-ASK_EVERY_SECONDS: Final = 5.0
-"""How often an idle consumer asks whether the topic is still the same."""
-ANSWER_SECONDS_MAX: Final = 2.0
-"""How long a poll waits for the answer; what was fetched is kept if there is none."""
+LEAVE_SECONDS_MAX: Final = 5.0
 _WAIT_SECONDS: Final = 0.25
 """The longest single wait within the client, which answers no signal meanwhile."""
 
@@ -56,18 +52,15 @@ class KafkaConsumer:
         """
         self._settings = settings
         self._cluster = cluster
-        self._identity = identity
+        self._watch = TopicWatch(settings, cluster, identity)
         self._fetched = Fetched()
         self._membership = Membership(self._fetched)
+        self._reports = Reports(settings.topic)
         self._lost: list[PositionOutOfRange] = []
-        self._suspect = False
-        self._question: Question | None = None
-        self._asked_at = time.monotonic()
-        self._missing_since: float | None = None
-        self._troubled = False
         with translated(settings, "read"):
             self._consumer = Consumer(
-                consumer_configuration(settings) | {"error_cb": self._note, "on_commit": self._committed}
+                consumer_configuration(settings)
+                | {"error_cb": self._note, "on_commit": self._reports.on_commit}
             )
             self._consumer.subscribe(
                 [settings.topic],
@@ -78,7 +71,7 @@ class KafkaConsumer:
 
     def identity(self) -> LogIdentity:
         """Return the identity of the topic that this consumer reads, and no other."""
-        return self._identity
+        return self._watch.identity
 
     def assignment(self) -> frozenset[int]:
         """Return the partitions that the group grants now.
@@ -100,15 +93,17 @@ class KafkaConsumer:
             LogUnavailable: no broker answers in time.
             LogError: the partition is not granted to this consumer.
         """
-        if partition >= self._identity.partitions:
-            self._confirm()
-            raise LogError(f"there is no partition {partition}: the log has {self._identity.partitions}")
+        if partition >= self._watch.identity.partitions:
+            self._watch.confirm()
+            raise LogError(
+                f"there is no partition {partition}: the log has {self._watch.identity.partitions}"
+            )
         if partition not in self._membership.granted:
             raise LogError(f"partition {partition} is not assigned to this consumer: ask for the assignment")
         start = self._cluster.starts([partition])[partition]
         end = self._cluster.ends([partition])[partition]
         if not start <= offset <= end:
-            self._confirm()
+            self._watch.confirm()
             raise out_of_range(partition, offset, start, end)
         self._stop(partition)
         self._fetched.start(partition, offset)
@@ -136,9 +131,10 @@ class KafkaConsumer:
         while True:
             if self._wants(events_max, bytes_max):
                 self._fetch(max(events_max, AHEAD_EVENTS_MIN), 0)
+            if self._watch.look(doubtful=bool(self._lost)) and self._lost:
+                raise self._lost.pop(0)
             if self._fetched.events():
                 return self._taken(events_max, bytes_max)
-            self._look_around()
             left_seconds = deadline - time.monotonic()
             if left_seconds <= 0 or self._membership.changes != changes:
                 return ()
@@ -168,17 +164,8 @@ class KafkaConsumer:
 
     def report(self, applied: Mapping[int, int]) -> None:
         """Commit to the group, for those who watch its lag, the last offset applied of some partitions."""
-        offsets = [
-            self._place(partition, offset + 1)
-            for partition, offset in applied.items()
-            if partition in self._membership.granted
-        ]
-        if not offsets:
-            return
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as exception:
-            self._committed(error_of(exception), offsets)
+        self._reports.take(applied)
+        self._reports.send(self._consumer, self._membership.granted)
 
     def ends(self) -> Mapping[int, int]:
         """Return, for every partition of the log, the offset that the next event will get.
@@ -189,23 +176,34 @@ class KafkaConsumer:
         Raises:
             LogUnavailable: no broker answers in time.
         """
-        ends = self._cluster.ends(range(self._identity.partitions))
+        ends = self._cluster.ends(range(self._watch.identity.partitions))
         return self._fetched.without_empty_tails(ends)
 
     def close(self) -> None:
-        """Leave the group at once. Closing twice is fine."""
-        with translated(self._settings, "leave"):
-            self._consumer.close()
+        """Leave the group at once, or in a few seconds without a word if no broker answers.
+
+        Closing twice is fine.
+        """
         self._fetched.clear()
+        failed: list[Exception] = []
+        # The client waits for a broker without end, if a commit is under way.
+        leaving = Thread(target=_leave, args=(self._consumer, failed), name="leave-group", daemon=True)
+        leaving.start()
+        leaving.join(LEAVE_SECONDS_MAX)
+        if leaving.is_alive():
+            _log.warning("topic %s: no broker hears that this worker leaves its group", self._settings.topic)
+        with translated(self._settings, "leave"):
+            for error in failed:
+                raise error
 
     def _place(self, partition: int, offset: int = -1_001) -> TopicPartition:
         return TopicPartition(self._settings.topic, partition, offset)
 
     def _wants(self, events_max: int, bytes_max: int) -> bool:
-        """Tell whether to fetch, so that what is fetched ahead stays bounded."""
-        waiting = self._fetched.events()
-        return waiting < 2 * max(events_max, AHEAD_EVENTS_MIN) and (
-            waiting < events_max or self._fetched.bytes() < 2 * bytes_max
+        """Tell whether to fetch, so that what is fetched ahead stays bounded, however large events are."""
+        return (
+            self._fetched.events() < 2 * max(events_max, AHEAD_EVENTS_MIN)
+            and self._fetched.bytes() < 2 * bytes_max
         )
 
     def _fetch(self, events_max: int, wait_seconds: float) -> None:
@@ -217,6 +215,7 @@ class KafkaConsumer:
             # What the client had in hand is gone: whoever goes on has to seek.
             self._fetched.clear()
             raise
+        self._reports.send(self._consumer, self._membership.granted)
         if not messages:
             return
         for message in self._fetched.put(messages):
@@ -235,12 +234,12 @@ class KafkaConsumer:
                     PositionOutOfRange(
                         f"the log no longer has the next event of partition {partition} "
                         f"({explain(self._settings, error)}): events would be missed; "
-                        "aggregate again from a store or lake that has them",
+                        "restore the log, or a store that has applied them",
                         partition,
                     )
                 )
         elif error.name() in TOPIC_NAMES:
-            self._suspect = True
+            self._watch.suspect()
         elif is_settled(error):
             raise as_log_error(self._settings, "read", error)
         else:
@@ -266,69 +265,19 @@ class KafkaConsumer:
 
     def _taken(self, events_max: int, bytes_max: int) -> Sequence[Slice]:
         # Asked after the fetch, and answered while the slices are made.
-        question = self._cluster.ask(ANSWER_SECONDS_MAX)
-        self._asked_at = time.monotonic()
+        question = self._watch.ask()
         taking = self._fetched.take(events_max, bytes_max)
-        if not self._is_same(question):
+        if not self._watch.is_same(question):
             return ()
         self._fetched.settle(taking)
         return taking.slices
 
-    def _look_around(self) -> None:
-        """See now and then whether the topic is the same, and at once whether an error says that it is not.
-
-        A topic that is gone gives no events and, for long, no errors.
-        """
-        doubtful = self._suspect or bool(self._lost) or self._missing_since is not None
-        if self._question is None and (doubtful or time.monotonic() - self._asked_at > ASK_EVERY_SECONDS):
-            self._question = self._cluster.ask(ANSWER_SECONDS_MAX)
-            self._asked_at = time.monotonic()
-        if self._question is None or not (doubtful or self._question.done()):
-            return
-        question, self._question = self._question, None
-        if self._is_same(question):
-            self._suspect = False
-            if self._lost:
-                raise self._lost.pop(0)
-
-    def _confirm(self) -> None:
-        """Raise if the topic is another one, or cannot be asked for."""
-        check_same(self._settings, self._identity, self._cluster.identity())
-
-    def _is_same(self, question: Question) -> bool:
-        """Tell whether this is the topic that is read; False: that cannot be known now."""
-        try:
-            found = self._cluster.answer(question)
-        except TopicMissing as error:
-            now = time.monotonic()
-            if self._missing_since is None:
-                self._missing_since = now
-            if now - self._missing_since < MISSING_SECONDS:
-                time.sleep(0.1)
-                return False
-            raise LogReplaced(
-                f"topic {self._settings.topic} is gone, and with it the log {self._identity.name} that was "
-                "read so far; make it again, and a new store from all that is known"
-            ) from error
-        except LogUnavailable as error:
-            self._warn(str(error))
-            return False
-        self._missing_since = None
-        check_same(self._settings, self._identity, found)
-        if self._troubled:
-            self._troubled = False
-            _log.info("topic %s can be read again", self._settings.topic)
-        return True
-
     def _note(self, error: KafkaError) -> None:
-        self._warn(explain(self._settings, error))
+        self._watch.warn(explain(self._settings, error))
 
-    def _warn(self, text: str) -> None:
-        """Say once that there is trouble, until it is over; the client goes on trying."""
-        level = logging.DEBUG if self._troubled else logging.WARNING
-        self._troubled = True
-        _log.log(level, "topic %s cannot be read now: %s", self._settings.topic, text)
 
-    def _committed(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
-        for text in [str(error)] if error else [str(one.error) for one in offsets if one.error]:
-            _log.debug("topic %s: the group does not take a position: %s", self._settings.topic, text)
+def _leave(consumer: Consumer, failed: list[Exception]) -> None:
+    try:
+        consumer.close()
+    except Exception as error:
+        failed.append(error)
