@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from campaign_pairs import FIRST_VERSION, REFUNDS_IN_TOKYO
 from faults.dynamo_rules import RuleName
 from faults.http_proxy import DynamoProxy
+from faults.scene import TRAFFIC as SCENE_TRAFFIC
+from faults.scene import Scene, staged, wait_until
 from harness import put_campaigns, stored_figures, ticking
 from oracle import Oracle
 from rung.log.embedded import EmbeddedLog
@@ -46,8 +51,8 @@ STEPS_MAX = 400
 
 
 @dataclass
-class Scene:
-    """A log with traffic, a worker, and a store behind a proxy."""
+class Bench:
+    """A log with traffic, and a worker of this process whose store is behind a proxy."""
 
     proxy: DynamoProxy
     store: DynamoStore
@@ -80,8 +85,8 @@ class Scene:
 
 
 @contextmanager
-def opened(folder: Path, endpoint: str, seed: int, batch_events_max: int = 150) -> Generator[Scene]:
-    """Open a scene on an emulator."""
+def opened(folder: Path, endpoint: str, seed: int, batch_events_max: int = 150) -> Generator[Bench]:
+    """Set up a bench on an emulator."""
     with DynamoProxy(endpoint, seed) as proxy:
         settings = new_settings(proxy.endpoint, request_timeout_seconds=2.0, attempts_max=4)
         create_tables(settings)
@@ -92,43 +97,19 @@ def opened(folder: Path, endpoint: str, seed: int, batch_events_max: int = 150) 
         log.append(events)
         worker = Worker(log.consumer(), store, WorkerSettings(batch_events_max=batch_events_max), ticking())
         try:
-            yield Scene(proxy, store, worker, log, events)
+            yield Bench(proxy, store, worker, log, events)
         finally:
             worker.close()
             log.close()
             store.close()
 
 
-WRITES = frozenset({"TransactWriteItems"})
-
-
-@pytest.mark.parametrize(
-    ("rule", "share", "operations", "seconds"),
-    [
-        ("drop_after", 0.3, None, 0.0),
-        ("drop_before", 0.3, None, 0.0),
-        ("server_error", 0.3, None, 0.0),
-        ("throttle", 0.5, None, 0.0),
-        ("transaction_conflict", 0.4, None, 0.0),
-        ("duplicate", 1.0, None, 0.0),
-        ("unprocessed", 0.5, None, 0.0),
-        ("delay", 0.3, WRITES, 0.5),
-    ],
-)
-def test_whatever_happens_to_a_call(
-    tmp_path: Path, rule: RuleName, share: float, operations: frozenset[str] | None, seconds: float
-) -> None:
-    """Lost, repeated, refused, delayed or halved calls leave every user as the oracle has them."""
-    with opened(tmp_path, emulator().endpoint, seed=11) as scene:
-        scene.proxy.set(rule, share, operations=operations, seconds=seconds)
-        scene.work()
-        assert scene.proxy.struck(rule) >= 3
-        scene.compare()
+# --- a worker of this process ------------------------------------------------------------------------------------
 
 
 def test_everything_at_once(tmp_path: Path) -> None:
     """All of it together, with fewer events at a time, changes nothing either."""
-    with opened(tmp_path, emulator().endpoint, seed=12, batch_events_max=60) as scene:
+    with opened(tmp_path, emulator().endpoint, seed=12, batch_events_max=60) as bench:
         rules: list[tuple[RuleName, float]] = [
             ("drop_after", 0.1),
             ("drop_before", 0.1),
@@ -138,30 +119,120 @@ def test_everything_at_once(tmp_path: Path) -> None:
             ("unprocessed", 0.2),
         ]
         for rule, share in rules:
-            scene.proxy.set(rule, share)
-        scene.work()
-        assert all(scene.proxy.struck(rule) for rule, _ in rules)
-        scene.compare()
+            bench.proxy.set(rule, share)
+        bench.work()
+        assert all(bench.proxy.struck(rule) for rule, _ in rules)
+        bench.compare()
 
 
 def test_every_attempt_is_counted(tmp_path: Path) -> None:
     """No library repeats a call unseen: the proxy sees as many requests as the client has counted."""
-    with opened(tmp_path, emulator().endpoint, seed=13) as scene:
-        seen = len(scene.proxy.requests) - sum(scene.store.usage.calls.values())
-        scene.proxy.set("server_error", 0.3)
-        scene.work()
-        assert scene.proxy.struck("server_error") >= 3
-        assert len(scene.proxy.requests) - sum(scene.store.usage.calls.values()) == seen
+    with opened(tmp_path, emulator().endpoint, seed=13) as bench:
+        seen = len(bench.proxy.requests) - sum(bench.store.usage.calls.values())
+        bench.proxy.set("server_error", 0.3)
+        bench.work()
+        assert bench.proxy.struck("server_error") >= 3
+        assert len(bench.proxy.requests) - sum(bench.store.usage.calls.values()) == seen
+        bench.compare()
+
+
+# --- workers of their own ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "share"),
+    [
+        ("drop_before", 0.3),
+        ("server_error", 0.3),
+        ("transaction_conflict", 0.5),
+        ("duplicate", 1.0),
+        ("unprocessed", 0.7),
+    ],
+)
+def test_whatever_happens_to_a_call(tmp_path: Path, rule: RuleName, share: float) -> None:
+    """Lost, refused, repeated or halved calls leave every user as the oracle has them."""
+    with staged(tmp_path, "dynamodb", is_proxied=True, seed=11) as scene:
+        scene.proxy.set(rule, share)
+        scene.feed(replace(SCENE_TRAFFIC, transactions=100, poison_share=0.1))
+        scene.start_worker()
+        wait_until(lambda: scene.lag() == 0, "it is done all the same", 60.0)
+        assert scene.proxy.struck(rule) >= 3
+        scene.settle()
+        scene.compare()
+        writes = [request for request in scene.proxy.requests if request.is_write]
+        assert not any(request.adds for request in writes)
+        if rule == "duplicate":
+            assert all(request.forwarded == 2 for request in writes if "duplicate" in request.struck_by)
+            assert scene.proxy.struck(rule) >= len(writes) - 1
+
+
+def test_answers_are_lost(tmp_path: Path) -> None:
+    """Of 1, 10 and 30 of 100 calls nobody learns that they were done: done again, they change nothing."""
+    with staged(tmp_path, "dynamodb", is_proxied=True, seed=19) as scene:
+        scene.start_worker()
+        for number, share in enumerate((0.01, 0.1, 0.3)):
+            scene.proxy.set("drop_after", share)
+            scene.feed(replace(SCENE_TRAFFIC, seed=50 + number, transactions=60))
+            wait_until(lambda: scene.lag() == 0, "it is done all the same", 60.0)
+        assert scene.proxy.struck("drop_after", "TransactWriteItems") >= 2
+        assert scene.proxy.struck("drop_after") >= 5
+        scene.settle()
         scene.compare()
 
 
-def test_a_store_that_is_killed(tmp_path: Path) -> None:
-    """The emulator is killed with events in hand, and starts again from its disk: nothing is lost or counted twice."""
+def test_slow(tmp_path: Path) -> None:
+    """Calls that take five seconds are given up and asked again, and may be done in between."""
+    with staged(tmp_path, "dynamodb", is_proxied=True) as scene:
+        scene.feed()
+        scene.proxy.set("delay", 0.5, operations={"TransactWriteItems"}, seconds=5.0, times=4)
+        scene.start_worker()
+        wait_until(lambda: scene.lag() == 0, "it is done all the same", 60.0)
+        assert scene.proxy.struck("delay") == 4
+        scene.settle()
+        scene.compare()
+
+
+def test_throttled_for_a_while(tmp_path: Path) -> None:
+    """With up to half of the calls refused the worker stays in its group, takes no more memory, and catches up."""
+    with staged(tmp_path, "dynamodb", is_proxied=True, session_seconds=6.0) as scene:
+        worker = scene.start_worker()
+        scene.feed()
+        wait_until(lambda: scene.lag() == 0, "the first events are applied")
+        members, memory_bytes = members_of(scene), worker.memory_bytes
+        scene.feeder.start(generate(replace(SCENE_TRAFFIC, seed=51, transactions=1_000_000)), 0.05)
+        for share in (0.05, 0.2, 0.5):
+            scene.proxy.set("throttle", share)
+            time.sleep(3.0)
+        assert scene.proxy.struck("throttle") >= 20
+        assert worker.memory_bytes - memory_bytes < 48 << 20
+        scene.settle()
+        assert members_of(scene) == members
+        assert len(members) == 1
+        scene.compare()
+
+
+def test_killed(tmp_path: Path) -> None:
+    """DynamoDB Local is killed under traffic, and starts again from its disk: nothing is lost or counted twice."""
     emulator()
-    with DynamoDbLocal.start(tmp_path / "dynamodb") as local, opened(tmp_path, local.endpoint, 14) as scene:
-        assert scene.worker.step(0.0) > 0
+    with (
+        DynamoDbLocal.start(tmp_path / "dynamodb") as local,
+        staged(tmp_path, "dynamodb", local=local, is_proxied=True) as scene,
+    ):
+        worker = scene.start_worker()
+        scene.feeder.start(generate(replace(SCENE_TRAFFIC, transactions=200)), 0.05)
+        wait_until(lambda: sum(scene.applied().values()) > 0, "the first events are applied")
         local.kill()
-        assert [scene.worker.step(0.0) for _ in range(2)] == [0, 0]
-        local.restart()
-        scene.work()
+        lost = scene.proxy.lost_upstream
+        wait_until(lambda: scene.proxy.lost_upstream >= lost + 4, "calls are lost")
+        local.launch()
+        scene.settle()
+        assert scene.running_workers() == [worker]
         scene.compare()
+
+
+def members_of(scene: Scene) -> set[str]:
+    """Return the members of the group of workers, as the broker tells."""
+    # The client's classes have no types.
+    admin: Any = AdminClient({"bootstrap.servers": scene.kafka.bootstrap})
+    group: Any = admin.describe_consumer_groups([scene.settings.group_id])[scene.settings.group_id].result()
+    return {member.member_id for member in group.members}

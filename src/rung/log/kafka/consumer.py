@@ -153,14 +153,16 @@ class KafkaConsumer:
             LogError: the group or the broker refuses this consumer.
         """
         deadline = time.monotonic() + seconds
+        paused = [self._place(partition) for partition in self._membership.reading]
         with translated(self._settings, "read"):
-            self._consumer.pause([self._place(partition) for partition in self._membership.reading])
+            self._consumer.pause(paused)
         try:
             while (left_seconds := deadline - time.monotonic()) > 0:
                 self._fetch(1, min(left_seconds, _WAIT_SECONDS))
         finally:
+            # Those that have left meanwhile, too: a pause would last, also once they have come back.
             with translated(self._settings, "read"):
-                self._consumer.resume([self._place(partition) for partition in self._membership.reading])
+                self._consumer.resume(paused)
 
     def report(self, applied: Mapping[int, int]) -> None:
         """Commit to the group, for those who watch its lag, the last offset applied of some partitions."""
