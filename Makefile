@@ -9,7 +9,7 @@ LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --gen
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale servers test check bench lock clean
+.PHONY: help setup demo demo-scale servers test check bench chaos seeded-bugs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,14 @@ servers: $(VENV)/.installed-dev ## Run Kafka and DynamoDB Local until Ctrl-C; FR
 test: $(VENV)/.installed-dev ## Run all tests, on real servers that they start and stop
 	@$(BIN)/python -m servers fetch
 	@$(BIN)/python -m pytest
+
+chaos: $(VENV)/.installed-dev ## Mix all faults for SECONDS=600, by SEED=1, then compare every user
+	@$(BIN)/python -m servers fetch
+	@PYTHONPATH=tests:. $(BIN)/python -m faults.chaos --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
+
+seeded-bugs: $(VENV)/.installed-dev ## Put in known bugs one by one: the tests must catch each
+	@$(BIN)/python -m servers fetch
+	@PYTHONPATH=tests:. $(BIN)/python -m seeded_bugs
 
 check: $(VENV)/.installed-dev ## Lint, formatting, types, import contracts
 	@$(BIN)/ruff check
