@@ -25,6 +25,7 @@ from rung.speed.worker import Worker, WorkerSettings
 from rung.store.dynamodb.store import DynamoStore
 from rung.store.dynamodb.tables import create_tables
 from rung.traffic import TrafficSettings, generate
+from rung.transaction.routing import partition_of
 from servers.dynamodb import DynamoDbLocal
 from store.dynamodb_local import emulator, new_settings
 
@@ -123,6 +124,21 @@ def test_everything_at_once(tmp_path: Path) -> None:
         bench.work()
         assert all(bench.proxy.struck(rule) for rule, _ in rules)
         bench.compare()
+
+
+def test_keys_that_are_put_off_are_asked_for_again(tmp_path: Path) -> None:
+    """A read whose keys are put off returns every user all the same: one that is left out would show nothing."""
+    with opened(tmp_path, emulator().endpoint, seed=15) as scene:
+        scene.work()
+        ids = [user_id for user_id, _ in scene.store.every_user()]
+        assert len(ids) > 30
+        users = [(user_id, partition_of(user_id, scene.log.partitions)) for user_id in ids]
+        due = scene.store.standings(users)
+        assert all(standing.figures for standing in due)
+        scene.proxy.set("unprocessed", operations={"BatchGetItem"})
+        assert scene.store.standings(users) == due
+        assert scene.proxy.struck("unprocessed") >= 3
+        scene.compare()
 
 
 def test_every_attempt_is_counted(tmp_path: Path) -> None:
