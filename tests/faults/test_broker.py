@@ -77,9 +77,10 @@ def test_silent(tmp_path: Path, kafka: tuple[Kafka, TcpProxy]) -> None:
         user = next(iter(scene.store.every_user()))[0].decode()
         before = told_of(address, user)
         kafka[0].pause()
+        wait_until(lambda: state_of(kafka[0]) == "T", "the broker stands still")
         paused_at, answers = time.monotonic(), list[Any]()
         while time.monotonic() - paused_at < SILENT_SECONDS:
-            assert (Path("/proc") / str(kafka[0].pid) / "stat").read_text(encoding="ascii").split()[2] == "T"
+            assert state_of(kafka[0]) == "T"
             answers.append(told_of(address, user))
             time.sleep(0.5)
         assert len(answers) > 10
@@ -91,6 +92,12 @@ def test_silent(tmp_path: Path, kafka: tuple[Kafka, TcpProxy]) -> None:
         scene.compare()
         server.terminate()
         assert server.ended(10.0) == 0
+
+
+def state_of(kafka: Kafka) -> str:
+    """Return the state of the broker's process as the system names it: S, T and so on."""
+    stat = Path(f"/proc/{kafka.pid}/stat").read_text(encoding="ascii", errors="replace")
+    return stat.rpartition(")")[2].split()[0]
 
 
 def has_acknowledged(scene: Scene, events: int) -> bool:
