@@ -13,12 +13,13 @@ import os
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from rung import settings as settings_module
-from rung.log.port import Log, LogError, Position
+from rung.lake.port import Lake
+from rung.log.port import Log, LogError, LogIdentity, Position
 from rung.properties import revealed
 from rung.settings import FILE_NAME, Settings, SettingsError
 from rung.store.port import Quarantined, Store
@@ -49,6 +50,16 @@ class Home:
     def store_folder(self) -> Path:
         """The folder of the embedded store."""
         return self.path / "store"
+
+    @property
+    def lake_uri(self) -> str:
+        """Where the lake is."""
+        return self.settings.lake.uri or str(self.path / "lake")
+
+    @property
+    def batch_folder(self) -> Path:
+        """Where the batch layer keeps its snapshots, reports and results."""
+        return Path(self.settings.batch.folder) if self.settings.batch.folder else self.path / "batch"
 
     @property
     def has_kafka(self) -> bool:
@@ -90,12 +101,16 @@ def opened_log(home: Home, *, read_only: bool = False) -> Generator[Log]:
         yield log
 
 
-def log_of(home: Home, *, read_only: bool = False) -> Log:
-    """Return the log, open; see `opened_log`."""
+def log_of(home: Home, *, read_only: bool = False, group: str = "") -> Log:
+    """Return the log, open; see `opened_log`.
+
+    Its consumers share the partitions with the workers, or with those of another group that is named.
+    """
     if home.has_kafka:
         from rung.log.kafka.log import KafkaLog
 
-        return KafkaLog.open(kafka_settings(home))
+        settings = kafka_settings(home)
+        return KafkaLog.open(replace(settings, group_id=f"{settings.group_id}{group}"))
 
     from rung.log.embedded import EmbeddedLog
 
@@ -127,6 +142,25 @@ def store_of(home: Home, *, read_only: bool = False) -> Store:
     from rung.store.lmdb import LmdbStore
 
     return LmdbStore(home.store_folder, read_only=read_only, map_bytes=home.settings.store.map_bytes)
+
+
+@contextmanager
+def opened_lake(home: Home, log: LogIdentity | None = None) -> Generator[Lake]:
+    """Open the lake, and make that of `log` where there is none.
+
+    Raises:
+        LakeError: there is none to open, it belongs to another log, or it cannot be used.
+    """
+    from rung.lake.delta import DeltaLake
+
+    options = revealed(home.settings.lake.options)
+    lake = (
+        DeltaLake.open(home.lake_uri, options)
+        if log is None
+        else DeltaLake.create(home.lake_uri, log, options)
+    )
+    with closing(lake):
+        yield lake
 
 
 def kafka_settings(home: Home) -> KafkaSettings:

@@ -30,6 +30,7 @@ from rung.adapters import (
     kafka_event_bytes_max,
     log_of,
     open_home,
+    opened_lake,
     opened_log,
     opened_mirror,
     opened_store,
@@ -41,6 +42,8 @@ from rung.store.backoff import Backoff
 from rung.store.port import Store, StoreBusy
 
 if TYPE_CHECKING:
+    from rung.batch.archive import Archiver
+    from rung.batch.workshop import Workshop
     from rung.speed.worker import Worker
     from rung.status.api import Application
 
@@ -55,9 +58,12 @@ __all__ = [
     "make_worker",
     "only_worker",
     "open_home",
+    "opened_archiver",
+    "opened_lake",
     "opened_log",
     "opened_mirror",
     "opened_store",
+    "opened_workshop",
     "partitions_of",
     "serve",
     "stop_on_signals",
@@ -138,6 +144,63 @@ def make_worker(home: Home, log: Log, store: Store, mirror: Mirror = NO_MIRROR) 
         clock,
         mirror.put,
     )
+
+
+@contextmanager
+def opened_archiver(home: Home) -> Generator[Archiver]:
+    """Open an archiver, which shares the partitions with others of its group, and what it needs.
+
+    Raises:
+        LogError: the log cannot be used.
+        LakeError: the lake belongs to another log, or cannot be used.
+        StoreError: there is no store, whose catalog tells what events may hold.
+    """
+    from rung.batch.archive import Archiver, ArchiveSettings
+    from rung.campaign.catalog import Catalog
+
+    chosen = home.settings.lake
+    with (
+        closing(log_of(home, group="-archive")) as log,
+        opened_store(home, read_only=True) as store,
+        opened_lake(home, log.identity()) as lake,
+        closing(log.consumer()) as consumer,
+    ):
+        yield Archiver(
+            consumer,
+            lake,
+            lambda: Catalog.decode(store.catalog()[1]),
+            ArchiveSettings(
+                events_max=chosen.archive_events_max,
+                bytes_max=home.settings.worker.batch_bytes_max,
+                wait_seconds=chosen.archive_wait_seconds,
+            ),
+        )
+
+
+@contextmanager
+def opened_workshop(home: Home, job: str) -> Generator[Workshop]:
+    """Open what a batch job works with, and hold the lease as long as it does.
+
+    Raises:
+        BatchRuns: another batch job of this home is under way.
+        LogError: the log cannot be used.
+        LakeError: the lake belongs to another log, or cannot be used.
+        StoreError: there is no store.
+    """
+    from rung.batch.duck import DuckEngine, EngineSettings
+    from rung.batch.lease import only_job
+    from rung.batch.snapshots import Snapshots
+    from rung.batch.workshop import Workshop
+
+    chosen, folder = home.settings.batch, home.batch_folder
+    with (
+        only_job(folder, job),
+        opened_log(home) as log,
+        opened_store(home) as store,
+        opened_lake(home, log.identity()) as lake,
+        DuckEngine(EngineSettings(f"{chosen.memory_mib}MiB", chosen.threads, folder / "spill")) as engine,
+    ):
+        yield Workshop(log, store, lake, engine, Snapshots(folder), folder, clock)
 
 
 def worker_process(path: Path) -> None:

@@ -18,6 +18,11 @@ POINTS: Final = {
     "committed": "a change is stored with its positions, and the log was not told",
     "reported": "the log was told of the positions",
     "overtaken": "a worker was refused, because another has written what it had read",
+    "archiving": "an archiver has read events, and appended nothing of them",
+    "archived": "the lake has events with their positions, and the log was not told",
+    "claims_settled": "an aggregation knows whose the transactions are, and has written nothing",
+    "partition_aggregated": "an aggregation has written some partitions, but not all",
+    "snapshot_made": "an aggregation has written all files but the manifest",
     "waiting": "a worker keeps its events in hand, because the log or the store cannot be reached",
 }
 

@@ -127,6 +127,43 @@ class WorkerSection(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 5_000_000
 
 
+class LakeSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The lake: the archive of every event, as a Delta table."""
+
+    uri: Annotated[
+        str,
+        Meta(description="A folder, or a URI such as s3://bucket/rung; empty for a folder in this home."),
+    ] = ""
+    archive_events_max: Annotated[
+        int, Meta(ge=1_000, le=5_000_000, description="The most events that are archived at once.")
+    ] = 200_000
+    archive_wait_seconds: Annotated[
+        float, Meta(gt=0, le=3_600, description="How long an event waits for others to be archived with.")
+    ] = 10.0
+    options: Annotated[
+        Mapping[str, Property],
+        Meta(
+            description="""
+How to reach an object store, as the delta-rs library names it. A secret stays out of this file:
+  AWS_REGION = "eu-central-1"
+  AWS_SECRET_ACCESS_KEY = {env = "AWS_SECRET_ACCESS_KEY"}"""
+        ),
+    ] = msgspec.field(default_factory=dict[str, Property])
+
+
+class BatchSection(Struct, frozen=True, forbid_unknown_fields=True):
+    """The batch layer, on one machine."""
+
+    folder: Annotated[
+        str, Meta(description="Where snapshots, reports and results are; empty for a folder in this home.")
+    ] = ""
+    memory_mib: Annotated[
+        int,
+        Meta(ge=256, description="The engine's memory, in MiB; what needs more is spilt."),
+    ] = 4_096
+    threads: Annotated[int, Meta(ge=1, le=1_024, description="The engine's threads.")] = 2
+
+
 class ApiSection(Struct, frozen=True, forbid_unknown_fields=True):
     """The status API and page."""
 
@@ -145,6 +182,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     store: StoreSection = StoreSection()
     dynamodb: DynamodbSection = DynamodbSection()
     worker: WorkerSection = WorkerSection()
+    lake: LakeSection = LakeSection()
+    batch: BatchSection = BatchSection()
     api: ApiSection = ApiSection()
 
 
@@ -154,6 +193,8 @@ _SECTIONS: Final[Mapping[str, type[Struct]]] = {
     "store": StoreSection,
     "dynamodb": DynamodbSection,
     "worker": WorkerSection,
+    "lake": LakeSection,
+    "batch": BatchSection,
     "api": ApiSection,
 }
 

@@ -45,6 +45,16 @@ class Slice:
     unreadable: Mapping[int, str] = field(default_factory=dict[int, str])
 
 
+def unreadable_rows(slices: Sequence[Slice]) -> Mapping[int, str]:
+    """Return what the unreadable events of slices say, by their row when the slices follow one another."""
+    found: dict[int, str] = {}
+    first = 0
+    for part in slices:
+        found |= {first + index: text for index, text in part.unreadable.items()}
+        first += len(part.payloads)
+    return found
+
+
 class LogError(Exception):
     """The log cannot do what was asked, and no retry will help; the text names the fix."""
 

@@ -5,7 +5,7 @@ The plan is a query over the relation `histories`, with one row per transaction 
     owner   BIGINT       whose figures it changes: any number that the caller chooses
     before  BIGINT       steps that are counted already
     after   BIGINT       steps that are to be counted
-    status  UTINYINT[]   status codes (`rung.transaction.history`)
+    status  TINYINT[]    status codes (`rung.transaction.history`)
     at      BIGINT[]     microseconds since the epoch
     amount  BIGINT[]     minor units
     and a column `attribute.NAME` for each attribute of the catalog
@@ -56,22 +56,32 @@ def attribute_column(name: str) -> str:
     return f"attribute.{name}"
 
 
-def compile_version(counted: CountedVersion) -> Plan:
-    """Compile one version for the periods that it counts."""
+def compile_version(
+    counted: CountedVersion, *, whole: bool = False, periods: tuple[int, int] | None = None
+) -> Plan:
+    """Compile one version for the periods that it counts, or for those of them that are wanted.
+
+    Args:
+        counted: The version.
+        whole: Whether `before` is 0 in every row: nothing has to be taken away then.
+        periods: The ordinals of the first and the last period wanted, both included.
+    """
     version, calendar = counted.version, counted.campaign.calendar
     attributes = ", ".join(_quoted(attribute_column(name)) for name in counted.campaign.attributes)
     carried = f'"owner", {attributes}' if attributes else '"owner"'
     columns = [column for measure in version.measures for column in _measure(measure, counted)]
     first, last = counted.periods
+    if periods is not None:
+        first, last = max(first, periods[0]), min(last, periods[1])
     sql = f"""
 WITH "purchases" AS (
-  SELECT *, list_position("status", {COMPLETED}::UTINYINT) AS "completed" FROM "{HISTORIES}"
+  SELECT *, list_position("status", {COMPLETED}::TINYINT) AS "completed" FROM "{HISTORIES}"
 ), "states" AS (
   SELECT {carried}, "sign",
     "at"["completed"] AS "completed_at", {_posted_at(version.post_to)} AS "posted_at",
     "amount"["completed"] AS "gross_amount", {_refunded()} AS "refunded_amount",
-    list_has_any("status"["completed":"steps"], [{", ".join(map(str, ENDED))}]::UTINYINT[]) AS "ended"
-  FROM ({_sides(version.post_to)})
+    list_has_any("status"["completed":"steps"], [{", ".join(map(str, ENDED))}]::TINYINT[]) AS "ended"
+  FROM ({_sides(version.post_to, whole=whole)})
   WHERE "steps" >= "completed"
 ), "located" AS (
   SELECT *, "gross_amount" - "refunded_amount" AS "amount",
@@ -86,10 +96,15 @@ SELECT "owner", "period", {", ".join(columns)} FROM "counted" WHERE "period" BET
     return Plan(sql, tuple((counted.series[measure.name], measure.kind) for measure in version.measures))
 
 
-def _sides(post_to: PostTo) -> str:
+def _sides(post_to: PostTo, *, whole: bool) -> str:
     """Return the two sides of each difference: the state before with sign -1, and after with +1."""
     signs = 'UNNEST([-1, 1]) AS "sign"'
     if post_to is PostTo.PURCHASE:
+        if whole:
+            return (
+                'SELECT *, 1 AS "sign", "after" AS "steps" FROM "purchases"'
+                ' WHERE "completed" BETWEEN 1 AND "after"'
+            )
         return (
             f'SELECT *, {signs}, UNNEST(["before", "after"]) AS "steps" FROM "purchases"'
             ' WHERE "completed" BETWEEN 1 AND "after"'
@@ -109,7 +124,7 @@ def _posted_at(post_to: PostTo) -> str:
 def _refunded() -> str:
     """Return what was given back within the first `steps` steps; few transactions have a refund."""
     return (
-        f'CASE WHEN list_contains("status", {REFUNDED}::UTINYINT) THEN CAST(list_sum(list_transform('
+        f'CASE WHEN list_contains("status", {REFUNDED}::TINYINT) THEN CAST(list_sum(list_transform('
         f'"status"[1:"steps"], lambda s, i: CASE WHEN s = {REFUNDED} THEN "amount"[i] ELSE 0 END))'
         " AS BIGINT) ELSE 0 END"
     )

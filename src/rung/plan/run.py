@@ -56,7 +56,7 @@ def histories_table(
         "owner": pa.array(owners),
         "before": pa.array(before),
         "after": pa.array(histories.lengths),
-        "status": pa.ListArray.from_arrays(offsets, pa.array(histories.statuses)),
+        "status": pa.ListArray.from_arrays(offsets, pa.array(histories.statuses.view(np.int8))),
         "at": pa.ListArray.from_arrays(offsets, pa.array(histories.ats)),
         "amount": pa.ListArray.from_arrays(offsets, pa.array(histories.amounts)),
     }

@@ -17,17 +17,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rung.campaign.catalog import Catalog
-from rung.log.port import Slice
+from rung.log.port import Slice, unreadable_rows
 from rung.plan.run import Contributions, Plans, histories_table
 from rung.speed.figures import add_figures
 from rung.speed.user_attributes import merge_user_attributes
 from rung.store.port import Applied, Change, Counters, Entries, Quarantined, Store
 from rung.store.records import decode_transactions, encode_transactions
-from rung.transaction.events import Batch, TransactionEvents, decode
+from rung.transaction.events import TransactionEvents, decode
 from rung.transaction.history import Integers
 from rung.transaction.merge import Merged, StoredTransactions, distinct, merge
-from rung.transaction.reasons import Reason, Rejection
-from rung.transaction.routing import partition_of
+from rung.transaction.placing import without_misplaced
+from rung.transaction.reasons import Rejection
 
 _NEVER: Final = np.iinfo(np.int64).min
 
@@ -67,8 +67,8 @@ def decide(
     catalog = compiled.catalog
     payloads = list(chain.from_iterable(part.payloads for part in slices))
     places = np.repeat([part.partition for part in slices], [len(part.payloads) for part in slices])
-    batch = decode(payloads, catalog.attributes, catalog.user_attributes, _unreadable(slices))
-    batch = _without_misplaced(batch, places, partitions)
+    batch = decode(payloads, catalog.attributes, catalog.user_attributes, unreadable_rows(slices))
+    batch = without_misplaced(batch, places, partitions)
     events = batch.transactions
     keys, groups = distinct(events.transaction_ids)
     stored = store.transactions(keys)
@@ -103,56 +103,6 @@ def decide(
             last_batch_at=clock(),
         ),
         computed_at=computed_at,
-    )
-
-
-def _unreadable(slices: Sequence[Slice]) -> Mapping[int, str]:
-    found: dict[int, str] = {}
-    first = 0
-    for part in slices:
-        found |= {first + index: text for index, text in part.unreadable.items()}
-        first += len(part.payloads)
-    return found
-
-
-def _without_misplaced(batch: Batch, places: Integers, partitions: int) -> Batch:
-    """Reject the events that stand in another partition than their user's.
-
-    One worker at a time writes a user, and a user's figures belong to a prefix of one partition: both
-    rest on it. A producer that places events by another rule would break both without a word.
-    """
-    events = batch.transactions
-    _, first, owners = np.unique(events.users, return_index=True, return_inverse=True)
-    due = [partition_of(user, partitions) for user in events.user_ids.take(pa.array(first)).to_pylist()]
-    fits = np.array(due, dtype=np.int64)[owners] == places[events.rows]
-    changes = batch.user_attributes
-    due_changes = [partition_of(event.user_id.encode(), partitions) for event in changes]
-    misplaced = [
-        (int(events.rows[index]), int(places[events.rows[index]]), due[int(owners[index])])
-        for index in np.flatnonzero(~fits)
-    ] + [
-        (event.row, int(places[event.row]), right)
-        for event, right in zip(changes, due_changes, strict=True)
-        if places[event.row] != right
-    ]
-    if not misplaced:
-        return batch
-    wrong = {row for row, _, _ in misplaced}
-    return Batch(
-        events.take(np.flatnonzero(fits)),
-        [event for event in changes if event.row not in wrong],
-        [
-            *batch.rejections,
-            *(
-                Rejection(
-                    row,
-                    Reason.WRONG_PARTITION,
-                    f"it stands in partition {found}, and its user belongs to partition {right}: "
-                    "key events by user_id, with the CRC-32 partitioner (`consistent`)",
-                )
-                for row, found, right in misplaced
-            ),
-        ],
     )
 
 

@@ -28,17 +28,18 @@ class BadAttributes(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """One set of attributes: its declared values (None where absent) and the digest of all of it."""
+    """One set of attributes: its declared values (None where absent), all of it as text, and its digest."""
 
     values: Mapping[str, bool | int | str | None]
+    text: bytes
     digest: int
 
 
 def read_attributes(text: bytes, declared: Mapping[str, AttributeType], place: str) -> Attributes:
     """Read a JSON object of attributes.
 
-    The digest is XXH3-64 over the object with sorted names and without nulls, undeclared
-    attributes included: equal sets have equal digests however they are written.
+    Its text has sorted names and no nulls, undeclared attributes included, and the digest is XXH3-64 over
+    that: equal sets have equal digests however they are written.
 
     Raises:
         BadAttributes: not an object, or a declared attribute has a value of another type.
@@ -47,7 +48,18 @@ def read_attributes(text: bytes, declared: Mapping[str, AttributeType], place: s
     values = {
         name: declared_value(found.get(name), kind, f"{place}.{name}") for name, kind in declared.items()
     }
-    return Attributes(values, xxhash.xxh3_64_intdigest(msgspec.json.encode(found, order="deterministic")))
+    text = canonical_text(found)
+    return Attributes(values, text, attributes_digest(text))
+
+
+def canonical_text(values: Mapping[str, object]) -> bytes:
+    """Return attributes as JSON that is the same for equal attributes: names sorted, no blanks."""
+    return msgspec.json.encode(values, order="deterministic")
+
+
+def attributes_digest(text: bytes) -> int:
+    """Return the 64-bit digest of a `canonical_text`."""
+    return xxhash.xxh3_64_intdigest(text)
 
 
 def read_object(text: bytes, place: str) -> dict[str, object]:

@@ -343,7 +343,7 @@ def _attribute_sets(
             bad[index] = Reason.ATTRIBUTE_TYPE, str(error)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             bad[index] = Reason.NOT_JSON, f"attributes: {error}"
-        found.append(Attributes({}, 0))
+        found.append(Attributes({}, b"{}", 0))
     return found, bad
 
 

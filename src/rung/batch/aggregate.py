@@ -1,0 +1,262 @@
+"""Aggregate everything again: from the lake to every user's figures, as of exact positions.
+
+The usual run starts from the last snapshot and reads the events since; the full run starts from nothing.
+Both are the same steps, and give the same figures, byte for byte:
+
+1. who claims a transaction that stands in several partitions; 2. for each partition, merge the transactions
+that have new events with what is known of them; 3. run each version's plan on those that grew, and add
+that to the figures of the snapshot before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from rung.batch.duck import Claim, DuckEngine, Span
+from rung.batch.resolve import resolve
+from rung.batch.snapshots import FORMAT, FileMark, Snapshot, Snapshots, version_key
+from rung.campaign.catalog import Catalog, CountedVersion
+from rung.faultpoints import passing
+from rung.lake.port import LakeDamaged, LakeState
+from rung.store.port import Store
+from rung.store.records import decode_transactions
+
+PARTS_MAX: Final = 8
+"""How many files of merged transactions a partition may have before they are joined into one."""
+
+Owners = Callable[[Sequence[str]], Sequence[int | None]]
+"""Tells the digest of the user whose transaction each id is, None where nobody's is known."""
+
+
+def owners_in(store: Store) -> Owners:
+    """Return what a store knows of the owners: it took the claim that came first."""
+
+    def owners(transaction_ids: Sequence[str]) -> Sequence[int | None]:
+        records = store.transactions([one.encode() for one in transaction_ids])
+        found = decode_transactions(records).users.tolist()
+        return [None if record is None else int(user) for record, user in zip(records, found, strict=True)]
+
+    return owners
+
+
+def nobody(transaction_ids: Sequence[str]) -> Sequence[int | None]:
+    """Know no owner: of two claims the one that was appended first counts."""
+    return [None] * len(transaction_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregation:
+    """A snapshot that was made, and what it took: events read, transactions that grew."""
+
+    snapshot: Snapshot
+    events: int
+    transactions: int
+
+
+def aggregate(
+    engine: DuckEngine,
+    snapshots: Snapshots,
+    lake: LakeState,
+    catalog: Catalog,
+    ends: Mapping[int, int],
+    owners: Owners,
+    *,
+    full: bool = False,
+) -> Aggregation:
+    """Make a snapshot of what the lake has before `ends`, with the figures of all versions of a catalog.
+
+    The lease must be held.
+
+    Raises:
+        LakeDamaged: the lake does not hold all of it, or a file cannot be read.
+        SnapshotDamaged: the snapshot to start from is not what was written.
+    """
+    check_coverage(lake, ends)
+    earlier = None if full else snapshots.newest(lake.log, ends)
+    if earlier is not None:
+        snapshots.check(earlier)
+    run = _Run(engine, snapshots, lake, catalog, ends, owners, earlier)
+    return run.make()
+
+
+def check_coverage(lake: LakeState, ends: Mapping[int, int]) -> None:
+    """See to it that the lake holds every event before `ends`, as far as its own lists tell.
+
+    Raises:
+        LakeDamaged: it does not; the text says what is missing.
+    """
+    for partition, end in ends.items():
+        held = lake.positions.get(partition, 0)
+        if held < end:
+            raise LakeDamaged(
+                f"the lake has partition {partition} up to offset {held}, not up to {end}: "
+                "run `rung archive --until-caught-up` first"
+            )
+
+
+class _Run:
+    """One aggregation."""
+
+    def __init__(
+        self,
+        engine: DuckEngine,
+        snapshots: Snapshots,
+        lake: LakeState,
+        catalog: Catalog,
+        ends: Mapping[int, int],
+        owners: Owners,
+        earlier: Snapshot | None,
+    ) -> None:
+        self._engine = engine
+        self._snapshots = snapshots
+        self._lake = lake
+        self._catalog = catalog
+        self._ends = dict(sorted(ends.items()))
+        self._owners = owners
+        self._earlier = earlier
+        self._number, self._folder = snapshots.begin()
+        self._files: dict[str, FileMark] = {}
+        self._events = 0
+        self._transactions = 0
+
+    def make(self) -> Aggregation:
+        spans = [self._span(partition) for partition in self._ends]
+        self._events = sum(span.end - span.first for span in spans)
+        disowned = self._disowned(spans)
+        passing("claims_settled")
+        merged: dict[int, list[str]] = {}
+        rejected: dict[int, list[str]] = {}
+        figures: dict[str, dict[int, str]] = {version_key(one): {} for one in self._catalog.versions}
+        for span in spans:
+            merged[span.partition], rejected[span.partition] = self._merge(span)
+            for counted in self._catalog.versions:
+                figures[version_key(counted)][span.partition] = self._figures(
+                    span, counted, merged[span.partition], disowned.get(span.partition, [])
+                )
+            passing("partition_aggregated")
+            merged[span.partition] = self._joined(span.partition, merged[span.partition])
+        snapshot = Snapshot(
+            FORMAT,
+            self._number,
+            self._lake.log.name,
+            self._lake.log.partitions,
+            self._ends,
+            merged,
+            rejected,
+            figures,
+            disowned,
+            dict(sorted(self._files.items())),
+        )
+        passing("snapshot_made")
+        self._snapshots.end(snapshot)
+        return Aggregation(snapshot, self._events, self._transactions)
+
+    def _span(self, partition: int) -> Span:
+        first = 0 if self._earlier is None else self._earlier.positions.get(partition, 0)
+        end = self._ends[partition]
+        files = [file.path for file in self._lake.of_partition(partition, first, end)]
+        known = [] if self._earlier is None else self._earlier.merged.get(partition, [])
+        return Span(partition, first, end, files, [str(self._snapshots.path(name)) for name in known])
+
+    def _disowned(self, spans: Sequence[Span]) -> dict[int, list[str]]:
+        """Return the transactions of each partition that a user of another one claimed first."""
+        before = {} if self._earlier is None else self._earlier.disowned
+        lost = {partition: set(ids) for partition, ids in before.items()}
+        claims = self._engine.contested(spans)
+        contested = [
+            (one, list(found)) for one, found in groupby(claims, key=lambda claim: claim.transaction_id)
+        ]
+        owners = self._owners([one for one, _ in contested])
+        for (transaction_id, found), owner in zip(contested, owners, strict=True):
+            winner = _winner(found, owner)
+            for claim in found:
+                if claim is not winner:
+                    lost.setdefault(claim.partition, set()).add(transaction_id)
+        return {partition: sorted(ids) for partition, ids in sorted(lost.items())}
+
+    def _merge(self, span: Span) -> tuple[list[str], list[str]]:
+        """Merge a partition's new events, and return its files of merged and of rejected ones."""
+        merged = [] if self._earlier is None else list(self._earlier.merged.get(span.partition, []))
+        rejected = [] if self._earlier is None else list(self._earlier.rejected.get(span.partition, []))
+        self._keep(merged + rejected)
+        found = self._engine.merge(span, resolve)
+        path = self._folder / f"merged-{span.partition}.parquet"
+        self._transactions += self._engine.write_merged(path)
+        merged.append(self._mark(path))
+        if found:
+            path = self._folder / f"rejected-{span.partition}.parquet"
+            offsets = sorted(found)
+            pq.write_table(
+                pa.table(
+                    {
+                        "offset": pa.array(offsets, pa.int64()),
+                        "reason": pa.array([found[offset] for offset in offsets], pa.string()),
+                    }
+                ),
+                path,
+            )
+            rejected.append(self._mark(path))
+        return merged, rejected
+
+    def _figures(
+        self, span: Span, counted: CountedVersion, merged: Sequence[str], disowned: Sequence[str]
+    ) -> str:
+        """Write a version's figures of a partition, and return the file's name."""
+        before = None
+        if self._earlier is not None:
+            before = self._earlier.figures.get(version_key(counted), {}).get(span.partition)
+            if disowned != self._earlier.disowned.get(span.partition, []):
+                # What counted for one user may count for another now: begin with the first event.
+                before = None
+        paths = [self._snapshots.path(name) for name in merged]
+        self._engine.read_merged(paths if before is None else paths[-1:])
+        figures = self._engine.figures(
+            [counted],
+            self._catalog.attributes,
+            whole=before is None,
+            disowned=disowned,
+            earlier=[] if before is None else [self._snapshots.path(before)],
+        )
+        name = f"figures-{span.partition}-{counted.campaign.name}-{counted.version.number}.parquet"
+        pq.write_table(figures, self._folder / name, compression="zstd")
+        return self._mark(self._folder / name)
+
+    def _joined(self, partition: int, merged: list[str]) -> list[str]:
+        """Join a partition's files of merged transactions when there are many."""
+        if len(merged) < PARTS_MAX:
+            return merged
+        self._engine.read_merged([self._snapshots.path(name) for name in merged])
+        path = self._folder / f"joined-{partition}.parquet"
+        self._engine.write_merged(path)
+        for name in merged:
+            del self._files[name]
+            if name.startswith(f"{self._number}/"):
+                self._snapshots.path(name).unlink()
+        return [self._mark(path)]
+
+    def _mark(self, path: Path) -> str:
+        name, mark = self._snapshots.mark(path)
+        self._files[name] = mark
+        return name
+
+    def _keep(self, names: Sequence[str]) -> None:
+        assert self._earlier is not None or not names
+        for name in names:
+            if self._earlier is not None:
+                self._files[name] = self._earlier.files[name]
+
+
+def _winner(claims: Sequence[Claim], owner: int | None) -> Claim:
+    """Return the claim of the owner that is known, else the one that was appended first."""
+    for claim in claims:
+        if xxhash.xxh3_64_intdigest(claim.user_id.encode()) == owner:
+            return claim
+    return min(claims, key=lambda claim: (claim.appended_at, claim.partition))

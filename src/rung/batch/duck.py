@@ -1,0 +1,340 @@
+"""The batch engine on one machine: DuckDB, one partition of the log after another.
+
+A partition's transactions are all of its own users, so partitions need nothing of one another: memory is
+bounded by the largest of them, however long the history is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+import duckdb
+import pyarrow as pa
+
+from rung.batch import sql
+from rung.campaign.catalog import CountedVersion
+from rung.campaign.model import AttributeType
+from rung.lake.port import LakeDamaged
+from rung.lake.rows import TRANSACTION
+from rung.plan.compile import HISTORIES
+
+MERGED_SCHEMA: Final = pa.schema(
+    [
+        pa.field("transaction_id", pa.string()),
+        pa.field("user_id", pa.string()),
+        pa.field("attributes", pa.string()),
+        pa.field("status", pa.list_(pa.int8())),
+        pa.field("at", pa.list_(pa.int64())),
+        pa.field("amount", pa.list_(pa.int64())),
+        pa.field("before", pa.int64()),
+    ]
+)
+FIGURES_SCHEMA: Final = pa.schema(
+    [
+        pa.field("user_id", pa.string()),
+        pa.field("series", pa.int32()),
+        pa.field("period", pa.int32()),
+        pa.field("token", pa.uint64()),
+        pa.field("value", pa.int64()),
+    ]
+)
+_EVENT_COLUMNS: Final = '"transaction_id", "offset", "user_id", "attributes", "status", "at", "amount"'
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What the engine may take of the machine."""
+
+    memory_limit: str
+    threads: int
+    spill_folder: Path
+
+
+class Span(NamedTuple):
+    """The events of one partition from one offset to just before another, and the files that hold them.
+
+    `known` are the files of its merged transactions from before that. Of a user in `later`, events are
+    taken up to just before an offset of its own, which is behind `end`.
+    """
+
+    partition: int
+    first: int
+    end: int
+    files: Sequence[str]
+    known: Sequence[str] = ()
+    later: Mapping[str, int] = {}
+
+
+class Claim(NamedTuple):
+    """A transaction id in a partition; in more than one, two users claim it.
+
+    `appended_at` is in microseconds since the epoch, -1 if the transaction was known before.
+    """
+
+    transaction_id: str
+    partition: int
+    user_id: str
+    appended_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What merging in the order of the log makes of transactions with a conflict.
+
+    `merged` has the columns of `MERGED_SCHEMA`; `rejected` maps the offset of an event to its reason code.
+    """
+
+    merged: pa.Table
+    rejected: Mapping[int, str] = field(default_factory=dict[int, str])
+
+
+Resolve = Callable[[pa.Table], Resolved]
+"""Merges events that do not fit one another: rows of `several`, in no order."""
+
+
+class DuckEngine:
+    """An open engine. For one thread."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        """Open it; what does not fit into memory is spilt to the folder."""
+        settings.spill_folder.mkdir(parents=True, exist_ok=True)
+        self._connection = duckdb.connect(
+            config={
+                "memory_limit": settings.memory_limit,
+                "threads": settings.threads,
+                "temp_directory": str(settings.spill_folder),
+                # Rows are sorted where their order matters.
+                "preserve_insertion_order": False,
+            }
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._connection.close()
+
+    def contested(self, spans: Sequence[Span]) -> list[Claim]:
+        """Return the claims of all transactions of which events stand in more than one partition."""
+        self._claims_of(spans)
+        self._table(
+            "claimed",
+            """
+            SELECT hash("transaction_id") AS "h" FROM "claims" GROUP BY 1
+            HAVING min("partition") <> max("partition")
+            """,
+        )
+        found = self._rows(
+            """
+            SELECT "transaction_id", "partition", min("user_id"), min("appended_at") FROM "claims" c
+            SEMI JOIN "claimed" t ON hash(c."transaction_id") = t."h"
+            GROUP BY "transaction_id", "partition" ORDER BY "transaction_id", "partition"
+            """
+        )
+        claims = [Claim(*row) for row in found]
+        ids = [claim.transaction_id for claim in claims]
+        several = {one for one, other in pairwise(ids) if one == other}
+        return [claim for claim in claims if claim.transaction_id in several]
+
+    def merge(self, span: Span, resolve: Resolve) -> Mapping[int, str]:
+        """Merge a span's transactions into the relation `merged`, until the next call.
+
+        Returns:
+            The reason code of each event that fits nothing before it, by its offset.
+        """
+        self._events_of(span)
+        self._known_of(span)
+        self._table(sql.REPEATED, sql.repeated())
+        self._table(sql.SEVERAL, sql.several())
+        self._table(sql.LONGEST, sql.longest())
+        self._table(sql.CONFLICTING, sql.conflicting())
+        resolved = Resolved(MERGED_SCHEMA.empty_table())
+        if self._count(sql.CONFLICTING):
+            rows = self._arrow(
+                f'SELECT * FROM "{sql.SEVERAL}" SEMI JOIN "{sql.CONFLICTING}" USING ("transaction_id")'
+            )
+            resolved = resolve(rows)
+        self._connection.register("resolved_rows", resolved.merged)
+        self._table(sql.RESOLVED, 'SELECT * FROM "resolved_rows"')
+        self._connection.unregister("resolved_rows")
+        self._view(sql.MERGED, sql.merged())
+        return resolved.rejected
+
+    def write_merged(self, path: Path) -> int:
+        """Write the relation `merged` to a file, read it from there from now on, and return its rows."""
+        self._rows(
+            f"COPY (FROM \"{sql.MERGED}\") TO '{_text(path)}'"
+            " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 131072)"
+        )
+        self.read_merged([path])
+        return self._count(sql.MERGED)
+
+    def read_merged(self, paths: Sequence[Path]) -> None:
+        """Make `merged` the last history of each transaction in files, the oldest of which comes first.
+
+        With one file, `before` is what it was when the file was written; with several it is 0.
+        """
+        base, grown = parquet(paths[:1]), parquet(paths[1:])
+        self._view(sql.MERGED, sql.longest_of(base, grown) if len(paths) > 1 else f"SELECT * FROM {base}")
+
+    def figures(
+        self,
+        versions: Sequence[CountedVersion],
+        attributes: Mapping[str, AttributeType],
+        *,
+        whole: bool,
+        disowned: Sequence[str] = (),
+        periods: tuple[int, int] | None = None,
+        earlier: Sequence[Path] = (),
+    ) -> pa.Table:
+        """Return what the relation `merged` adds to the figures of versions, sorted, with the earlier ones.
+
+        Args:
+            versions: The versions.
+            attributes: The declared attributes of transactions.
+            whole: Whether every transaction counts from its first step on, and not from `before` on.
+            disowned: Transactions that another user, of another partition, has claimed first.
+            periods: The ordinals of the first and the last period wanted, both included.
+            earlier: Files of figures to add to.
+        """
+        source = sql.MERGED
+        if disowned:
+            source = "owned"
+            self._connection.register("disowned", pa.table({"id": pa.array(disowned, pa.string())}))
+            self._view(
+                source,
+                f'SELECT m.* FROM "{sql.MERGED}" m ANTI JOIN "disowned" d ON m."transaction_id" = d."id"',
+            )
+        self._view(HISTORIES, sql.histories(source, attributes))
+        parts = [f"({sql.figures(counted, whole=whole, periods=periods)})" for counted in versions]
+        if earlier:
+            parts.append(f'SELECT "user_id" AS "owner", * EXCLUDE "user_id" FROM {parquet(earlier)}')
+        if not parts:
+            return FIGURES_SCHEMA.empty_table()
+        return self._arrow(sql.summed(" UNION ALL ".join(parts))).cast(FIGURES_SCHEMA)
+
+    def query(self, text: str, **relations: pa.Table) -> pa.Table:
+        """Return the answer to a query, which finds tables under the names given, and files by `parquet`.
+
+        Raises:
+            LakeDamaged: a file cannot be read.
+        """
+        for name, table in relations.items():
+            self._connection.register(name, table)
+        try:
+            return self._arrow(text)
+        finally:
+            for name in relations:
+                self._connection.unregister(name)
+
+    def _events_of(self, span: Span) -> None:
+        if not span.files:
+            self._view(sql.EVENTS, f"SELECT {_EVENT_COLUMNS} FROM {_no_events()}")
+            return
+        until = f'"offset" < {span.end}'
+        if span.later:
+            users = pa.table(
+                {
+                    "user_id": pa.array(span.later.keys(), pa.string()),
+                    "until": pa.array(span.later.values(), pa.int64()),
+                }
+            )
+            self._connection.register("later", users)
+            own = 'SELECT l."until" FROM "later" l WHERE l."user_id" = e."user_id"'
+            until = f'("offset" < {span.end} OR "offset" < ({own}))'
+        self._view(
+            sql.EVENTS,
+            f"""SELECT {_EVENT_COLUMNS} FROM {parquet(span.files)} e
+            WHERE "kind" = '{TRANSACTION}' AND "offset" >= {span.first} AND {until}""",
+        )
+
+    def _known_of(self, span: Span) -> None:
+        if not span.known:
+            self._table(sql.KNOWN, f"SELECT {_EVENT_COLUMNS} FROM {_no_events()}")
+            return
+        self._table(
+            sql.KNOWN,
+            f"""SELECT * FROM {parquet(span.known)} k SEMI JOIN
+            (SELECT DISTINCT hash("transaction_id") AS "h" FROM "{sql.EVENTS}") n
+            ON hash(k."transaction_id") = n."h" """,
+        )
+
+    def _claims_of(self, spans: Sequence[Span]) -> None:
+        """Make `claims` of all new events, and of what is known of their transactions in any partition."""
+        new = [
+            f"""SELECT "transaction_id", {span.partition} AS "partition", "user_id",
+              epoch_us("appended_at") AS "appended_at"
+            FROM {parquet(span.files)}
+            WHERE "kind" = '{TRANSACTION}' AND "offset" >= {span.first} AND "offset" < {span.end}"""
+            for span in spans
+            if span.files
+        ]
+        self._view("new_claims", " UNION ALL ".join(new) or _NO_CLAIMS)
+        known = [
+            f"""SELECT "transaction_id", {span.partition} AS "partition", "user_id", -1 AS "appended_at"
+            FROM {parquet(span.known)} k
+            SEMI JOIN (SELECT DISTINCT hash("transaction_id") AS "h" FROM "new_claims") n
+            ON hash(k."transaction_id") = n."h" """
+            for span in spans
+            if span.known
+        ]
+        self._view("claims", " UNION ALL ".join(['SELECT * FROM "new_claims"', *known]))
+
+    def _view(self, name: str, query: str) -> None:
+        # A name may have been a table before: merged transactions are read from a query, or from files.
+        self._rows(f'CREATE OR REPLACE TEMP VIEW "{name}" AS {query}')
+
+    def _table(self, name: str, query: str) -> None:
+        self._rows(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {query}')
+
+    def _count(self, name: str) -> int:
+        return int(self._rows(f'SELECT count(*) FROM "{name}"')[0][0])
+
+    def _rows(self, query: str) -> list[Any]:
+        with _reading():
+            return self._connection.execute(query).fetchall()
+
+    def _arrow(self, query: str) -> pa.Table:
+        with _reading():
+            return self._connection.sql(query).to_arrow_table()
+
+
+@contextmanager
+def _reading() -> Generator[None]:
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        raise LakeDamaged(f"a file of the lake, or made from it, cannot be read: {error}") from error
+
+
+_NO_CLAIMS: Final = (
+    'SELECT NULL::VARCHAR AS "transaction_id", 0 AS "partition", NULL::VARCHAR AS "user_id",'
+    ' 0::BIGINT AS "appended_at" WHERE FALSE'
+)
+
+
+def _no_events() -> str:
+    return (
+        '(SELECT NULL::VARCHAR AS "transaction_id", 0::BIGINT AS "offset", NULL::VARCHAR AS "user_id",'
+        ' NULL::VARCHAR AS "attributes", NULL::TINYINT[] AS "status", NULL::BIGINT[] AS "at",'
+        ' NULL::BIGINT[] AS "amount" WHERE FALSE)'
+    )
+
+
+def parquet(paths: Sequence[str | Path]) -> str:
+    """Return Parquet files as a relation of a query."""
+    listed = ", ".join(f"'{_text(path)}'" for path in paths)
+    return f"readparquet([{listed}], hive_partitioning = false)"
+
+
+def _text(path: str | Path) -> str:
+    return str(path).replace("'", "''")

@@ -1,0 +1,214 @@
+"""Snapshots: the merged transactions and the figures of all users as of exact positions of the log.
+
+    FOLDER/snapshots/NUMBER/manifest.json          written last: without it, there is no snapshot
+    FOLDER/snapshots/NUMBER/merged-PARTITION.parquet
+    FOLDER/snapshots/NUMBER/rejected-PARTITION.parquet
+    FOLDER/snapshots/NUMBER/figures-PARTITION-CAMPAIGN-VERSION.parquet
+
+A snapshot may refer to files of earlier ones: of the merged transactions it adds only those that grew.
+Files are never changed; they are deleted when no snapshot that is kept refers to them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import xxhash
+
+from rung.campaign.catalog import CountedVersion
+from rung.log.port import LogIdentity
+
+FORMAT: Final = 1
+KEPT: Final = 3
+"""How many snapshots are kept: verification needs one that is not ahead of what is applied."""
+_MANIFEST: Final = "manifest.json"
+_CHUNK_BYTES: Final = 1 << 20
+
+
+class SnapshotDamaged(Exception):
+    """A file of a snapshot is missing or is not what was written; the text names the fix."""
+
+
+class FileMark(msgspec.Struct, frozen=True):
+    """The size of a file and its XXH3-64 checksum."""
+
+    bytes: int
+    checksum: str
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What a manifest says. Paths are relative to the folder of all snapshots.
+
+    Attributes:
+        number: Rises from snapshot to snapshot.
+        log, partitions: The log that the positions refer to.
+        positions: The offset of the first event that is not in it, for each partition.
+        merged: Files of merged transactions of each partition, the oldest first.
+        rejected: Files of the positions of events that fit nothing before them, of each partition.
+        figures: For each version (`version_key`), the file of its figures of each partition.
+        disowned: Transactions of a partition that a user of another one has claimed first.
+        files: All files that are referred to.
+    """
+
+    format: int
+    number: int
+    log: str
+    partitions: int
+    positions: dict[int, int]
+    merged: dict[int, list[str]]
+    rejected: dict[int, list[str]]
+    figures: dict[str, dict[int, str]]
+    disowned: dict[int, list[str]]
+    files: dict[str, FileMark]
+
+
+def version_key(counted: CountedVersion) -> str:
+    """Return what names a version's figures: they change with its rules, its series and its periods."""
+    series = "-".join(str(number) for number in counted.series.values())
+    first, last = counted.periods
+    return (
+        f"{counted.campaign.name}/{counted.version.number}/{counted.version.identity}/{series}/{first}-{last}"
+    )
+
+
+class Snapshots:
+    """The snapshots in a folder. Writing needs the lease (`rung.batch.lease`)."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use a folder, which need not be there yet."""
+        self._folder = folder / "snapshots"
+
+    def path(self, name: str) -> Path:
+        """Return where a file is that a manifest names."""
+        return self._folder / name
+
+    def all(self) -> list[Snapshot]:
+        """Return the snapshots that are whole, the newest first; one without a manifest is none."""
+        found = [
+            _read(folder / _MANIFEST)
+            for folder in (self._folder.iterdir() if self._folder.exists() else ())
+            if folder.name.isdigit() and (folder / _MANIFEST).exists()
+        ]
+        return sorted(found, key=lambda snapshot: -snapshot.number)
+
+    def newest(self, log: LogIdentity, ends: Mapping[int, int]) -> Snapshot | None:
+        """Return the newest snapshot of a log that is not ahead of `ends` in any partition."""
+        for snapshot in self.all():
+            if (snapshot.log, snapshot.partitions) == log and all(
+                position <= ends.get(partition, 0) for partition, position in snapshot.positions.items()
+            ):
+                return snapshot
+        return None
+
+    def check(self, snapshot: Snapshot) -> None:
+        """Read all files of a snapshot, and compare them with what was written.
+
+        Raises:
+            SnapshotDamaged: one is missing or differs.
+        """
+        for name, mark in snapshot.files.items():
+            path = self.path(name)
+            if not path.exists():
+                raise _damaged(path, "is missing")
+            if path.stat().st_size != mark.bytes or _checksum(path) != mark.checksum:
+                raise _damaged(path, "is not what was written")
+
+    def begin(self) -> tuple[int, Path]:
+        """Return the number and the empty folder of a new snapshot; what was only begun is forgotten."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        numbers = [0]
+        for folder in list(self._folder.iterdir()):
+            if folder.name.isdigit():
+                numbers.append(int(folder.name))
+                if not (folder / _MANIFEST).exists() and not self._is_referred_to(folder.name):
+                    shutil.rmtree(folder)
+        number = max(numbers) + 1
+        path = self._folder / str(number)
+        path.mkdir()
+        return number, path
+
+    def mark(self, path: Path) -> tuple[str, FileMark]:
+        """Return a new file's name in a manifest, and its mark, once it is durable."""
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        return str(path.relative_to(self._folder)), FileMark(path.stat().st_size, _checksum(path))
+
+    def end(self, snapshot: Snapshot) -> None:
+        """Write the manifest, from which on there is the snapshot, and delete what no kept one needs."""
+        folder = self._folder / str(snapshot.number)
+        part = folder / "manifest.part"
+        with part.open("wb") as file:
+            file.write(msgspec.json.encode(snapshot))
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(folder / _MANIFEST)
+        _sync(folder)
+        self._forget_old()
+
+    def _is_referred_to(self, folder: str) -> bool:
+        return any(name.startswith(f"{folder}/") for kept in self.all() for name in kept.files)
+
+    def _forget_old(self) -> None:
+        kept = self.all()[:KEPT]
+        numbers = {str(snapshot.number) for snapshot in kept}
+        needed = {name for snapshot in kept for name in snapshot.files}
+        for folder in list(self._folder.iterdir()):
+            if not folder.name.isdigit() or folder.name in numbers:
+                continue
+            # Without its manifest it is no snapshot any more, whatever is left of its files.
+            (folder / _MANIFEST).unlink(missing_ok=True)
+            for path in list(_files_of(folder)):
+                if str(path.relative_to(self._folder)) not in needed:
+                    path.unlink()
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _files_of(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def _read(path: Path) -> Snapshot:
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Snapshot)
+    except msgspec.DecodeError as error:
+        raise _damaged(path, f"cannot be read ({error})") from error
+    if found.format != FORMAT:
+        raise SnapshotDamaged(
+            f"{path} has format {found.format}, and this release reads {FORMAT}: delete the folder, and the "
+            "next run makes a snapshot from the lake"
+        )
+    return found
+
+
+def _damaged(path: Path, what: str) -> SnapshotDamaged:
+    return SnapshotDamaged(
+        f"{path} {what}: delete the folder {path.parent.parent}, and run `rung batch aggregate --full`, "
+        "which makes everything from the lake again"
+    )
+
+
+def _checksum(path: Path) -> str:
+    digest = xxhash.xxh3_64()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def paths_of(snapshots: Snapshots, names: Sequence[str]) -> list[Path]:
+    """Return where the files of names are."""
+    return [snapshots.path(name) for name in names]

@@ -1,0 +1,179 @@
+"""The relational text of the batch layer, in DuckDB's dialect; other engines get it transpiled.
+
+    events      transaction_id, user_id, "offset", status, "at", amount, attributes
+                new events of one partition's transactions
+    known       the same columns: the merged histories, so far, of transactions that have new events
+    merged      transaction_id, user_id, attributes, before, status, "at", amount
+                one row for each transaction whose history grew; `before` steps of it were known
+    figures     owner, series, period, token, value
+
+Merging is the law of `rung.transaction.merge` on relations. Most transactions have one event, which is then
+what is kept: they are told from the others by a set of hashes, and never grouped. Of several events the
+longest is kept, if all others are prefixes of it. What does not fit is left out here (`conflicting`), and
+merged event by event in the order of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from rung.campaign.catalog import CountedVersion
+from rung.campaign.model import AttributeType, MeasureKind
+from rung.plan.compile import attribute_column, compile_version
+
+EVENTS: Final = "events"
+KNOWN: Final = "known"
+REPEATED: Final = "repeated"
+SEVERAL: Final = "several"
+LONGEST: Final = "longest"
+CONFLICTING: Final = "conflicting"
+MERGED: Final = "merged"
+RESOLVED: Final = "resolved"
+"""Merged transactions with a conflict, which the caller provides; with the columns of `merged`."""
+
+_KEPT: Final = ("user_id", "attributes", "status", "at", "amount")
+_COLUMNS: Final = ", ".join(f'"{name}"' for name in _KEPT)
+_FITS: Final = " AND ".join(
+    [
+        'e."user_id" = w."user_id"',
+        'e."attributes" = w."attributes"',
+        *(f'e."{name}" = w."{name}"[1:len(e."status")]' for name in ("status", "at", "amount")),
+    ]
+)
+
+
+def repeated() -> str:
+    """Return the query for the hashes of transactions that have more than one event, known ones included."""
+    return f"""
+SELECT hash("transaction_id") AS "h" FROM "{EVENTS}" GROUP BY hash("transaction_id") HAVING count(*) > 1
+UNION SELECT hash("transaction_id") AS "h" FROM "{KNOWN}"
+"""
+
+
+def several() -> str:
+    """Return the query for all events of those transactions; what is known is an event with "offset" -1."""
+    return f"""
+SELECT e."transaction_id", e."offset", {_COLUMNS} FROM "{EVENTS}" e
+SEMI JOIN "{REPEATED}" r ON hash(e."transaction_id") = r."h"
+UNION ALL SELECT "transaction_id", -1 AS "offset", {_COLUMNS} FROM "{KNOWN}"
+"""
+
+
+def longest() -> str:
+    """Return the query for the longest history of each transaction of `several`, and how long it was."""
+    kept = ", ".join(f'any_value(e."{name}") AS "{name}"' for name in _KEPT)
+    return f"""
+SELECT e."transaction_id", any_value(m."before") AS "before", {kept}
+FROM "{SEVERAL}" e JOIN (
+  SELECT "transaction_id", max(len("status")) AS "steps",
+    coalesce(max(CASE WHEN "offset" < 0 THEN len("status") END), 0) AS "before"
+  FROM "{SEVERAL}" GROUP BY "transaction_id"
+) m ON e."transaction_id" = m."transaction_id" AND len(e."status") = m."steps"
+GROUP BY e."transaction_id"
+"""
+
+
+def conflicting() -> str:
+    """Return the query for the transactions of `several` of which some event does not fit the longest."""
+    return f"""
+SELECT DISTINCT e."transaction_id"
+FROM "{SEVERAL}" e JOIN "{LONGEST}" w ON e."transaction_id" = w."transaction_id"
+WHERE NOT ({_FITS})
+"""
+
+
+def merged() -> str:
+    """Return the query for the transactions whose history grew."""
+    return f"""
+SELECT "transaction_id", {_COLUMNS}, 0 AS "before" FROM "{EVENTS}" e
+ANTI JOIN "{REPEATED}" r ON hash(e."transaction_id") = r."h"
+UNION ALL
+SELECT w."transaction_id", {_COLUMNS}, "before" FROM "{LONGEST}" w
+ANTI JOIN "{CONFLICTING}" c ON w."transaction_id" = c."transaction_id" WHERE len("status") > "before"
+UNION ALL
+SELECT "transaction_id", {_COLUMNS}, "before" FROM "{RESOLVED}"
+"""
+
+
+def longest_of(base: str, grown: str) -> str:
+    """Return the query for the merged transactions of parts: a base, and parts of those that grew after it.
+
+    The longest history of a transaction is the last one.
+    """
+    kept = ", ".join(f'any_value(p."{name}") AS "{name}"' for name in _KEPT)
+    hashes = f'(SELECT DISTINCT hash("transaction_id") AS "h" FROM {grown})'
+    return f"""
+WITH "touched" AS (
+  SELECT "transaction_id", {_COLUMNS} FROM {base} b SEMI JOIN {hashes} g ON hash(b."transaction_id") = g."h"
+  UNION ALL SELECT "transaction_id", {_COLUMNS} FROM {grown}
+)
+SELECT "transaction_id", {_COLUMNS}, 0 AS "before" FROM {base} b
+ANTI JOIN {hashes} g ON hash(b."transaction_id") = g."h"
+UNION ALL
+SELECT p."transaction_id", {kept}, 0 AS "before" FROM "touched" p JOIN (
+  SELECT "transaction_id", max(len("status")) AS "steps" FROM "touched" GROUP BY "transaction_id"
+) m ON p."transaction_id" = m."transaction_id" AND len(p."status") = m."steps" GROUP BY p."transaction_id"
+"""
+
+
+def summed(rows: str) -> str:
+    """Return the query for the sums of figures, sorted; those that are zero are left out."""
+    return f"""
+SELECT "owner" AS "user_id", "series", "period", "token", CAST(sum("value") AS BIGINT) AS "value"
+FROM ({rows}) GROUP BY "owner", "series", "period", "token" HAVING sum("value") <> 0
+ORDER BY "user_id", "series", "period", "token"
+"""
+
+
+def histories(relation: str, attributes: Mapping[str, AttributeType]) -> str:
+    """Return the query for the relation that plans read, of merged transactions; the owner is the user."""
+    columns = "".join(
+        f", {_attribute(name, kind)} AS {_quoted(attribute_column(name))}"
+        for name, kind in attributes.items()
+    )
+    return f"""
+SELECT "user_id" AS "owner", "before", CAST(len("status") AS BIGINT) AS "after",
+  "status", "at", "amount"{columns}
+FROM "{relation}"
+"""
+
+
+def _attribute(name: str, kind: AttributeType) -> str:
+    """Return an attribute's value: it was checked when the event was archived, if it was declared then."""
+    text = f"""json_extract_string("attributes", '$."{name}"')"""
+    match kind:
+        case AttributeType.STRING:
+            return text
+        case AttributeType.INTEGER:
+            return f"TRY_CAST({text} AS BIGINT)"
+        case AttributeType.BOOLEAN:
+            return f"TRY_CAST({text} AS BOOLEAN)"
+
+
+def figures(counted: CountedVersion, *, whole: bool, periods: tuple[int, int] | None = None) -> str:
+    """Return the query for what merged transactions add to a version's figures.
+
+    Args:
+        counted: The version.
+        whole: Whether `before` is 0 in every row.
+        periods: The first and the last period wanted, both included; None is all that it counts.
+    """
+    plan = compile_version(counted, whole=whole, periods=periods)
+    tokens = [f"token.{series}" for series, kind in plan.series if kind is MeasureKind.DISTINCT]
+    keys = ", ".join(f'"{name}"' for name in ("owner", "period", *tokens))
+    sums = ", ".join(f'sum("value.{series}") AS "value.{series}"' for series, _ in plan.series)
+    parts = [
+        f"""SELECT "owner", {series} AS "series", "period",
+  {f'"token.{series}"' if kind is MeasureKind.DISTINCT else "0"} AS "token", "value.{series}" AS "value"
+FROM "sums" WHERE "value.{series}" <> 0"""
+        for series, kind in plan.series
+    ]
+    return f"""
+WITH "sums" AS MATERIALIZED (SELECT {keys}, {sums} FROM ({plan.sql}) GROUP BY {keys})
+{" UNION ALL ".join(parts)}
+"""
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

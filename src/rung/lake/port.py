@@ -1,0 +1,103 @@
+"""The lake port: every event of one log with its position, appended once and kept for good.
+
+A row is one event (`rung.lake.rows` tells the columns). The lake belongs to one log, and holds a prefix
+of each of its partitions: all events before `LakeState.positions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple, Protocol
+
+import pyarrow as pa
+
+from rung.log.port import LogIdentity
+
+
+class LakeError(Exception):
+    """The lake cannot do what was asked, and no retry will help; the text names the fix."""
+
+
+class LakeOvertaken(Exception):
+    """Another archiver has appended since the positions were read: read them again."""
+
+
+class LakeDamaged(LakeError):
+    """A file of the lake is missing, damaged, or does not hold what the lake says it does."""
+
+
+class LakeFile(NamedTuple):
+    """A Parquet file of events of one partition and one day; both offsets are included."""
+
+    path: str
+    partition: int
+    day: date
+    events: int
+    bytes: int
+    first_offset: int
+    last_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class LakeState:
+    """What the lake holds at one version of it. Files are never changed, so it stays readable.
+
+    `positions` maps each partition to the offset of the first event that is not in the lake.
+    """
+
+    version: int
+    log: LogIdentity
+    positions: Mapping[int, int]
+    files: Sequence[LakeFile]
+
+    def of_partition(self, partition: int, from_offset: int, to_offset: int) -> list[LakeFile]:
+        """Return the files of a partition that may hold events from one offset to just before another."""
+        return [
+            file
+            for file in self.files
+            if file.partition == partition
+            and file.first_offset < to_offset
+            and file.last_offset >= from_offset
+        ]
+
+
+class Compacted(NamedTuple):
+    """What a compaction did: how many files became how many, and how many old ones were deleted."""
+
+    files_before: int
+    files_after: int
+    deleted: int
+
+
+class Lake(Protocol):
+    """An open lake. Any method may raise `LakeError`."""
+
+    def state(self) -> LakeState:
+        """Return what the lake holds now."""
+        ...
+
+    def append(self, rows: pa.Table, expected: Mapping[int, int], after: Mapping[int, int]) -> None:
+        """Append events durably, all or none, and move the positions of their partitions.
+
+        Args:
+            rows: Events, with the columns of `rung.lake.rows`.
+            expected: The position of each of their partitions, as the caller knows it.
+            after: Their positions after it.
+
+        Raises:
+            LakeOvertaken: a position is not as expected; nothing was appended.
+        """
+        ...
+
+    def compact(self, keep_hours: int) -> Compacted:
+        """Join small files of a day, and delete the files that were replaced longer ago than `keep_hours`.
+
+        Whoever reads an earlier state may go on for that long.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the lake holds."""
+        ...
