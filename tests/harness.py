@@ -14,6 +14,7 @@ from rung.campaign.model import MeasureKind
 from rung.campaign.spec import load
 from rung.log.embedded import EmbeddedLog
 from rung.speed.worker import Worker, WorkerSettings
+from rung.store.corrections import MARKS
 from rung.store.port import Store
 from rung.store.records import figures
 
@@ -52,6 +53,13 @@ def work_to_the_end(log: EmbeddedLog, store: Store, batch_events_max: int = 50_0
         worker.close()
 
 
+def user_records(store: Store) -> dict[bytes, bytes]:
+    """Return every user that has figures, with their record."""
+    with store.survey() as survey:
+        users = [user for chunk in survey.users() for user in chunk]
+    return {user.user_id: user.figures for user in users if user.figures is not None}
+
+
 def stored_figures(store: Store) -> dict[FigureKey, int]:
     """Return every figure that is not zero of every user, as `Oracle.figures` does."""
     catalog = decode_catalog(store.catalog()[1])
@@ -61,8 +69,10 @@ def stored_figures(store: Store) -> dict[FigureKey, int]:
         for measure in counted.version.measures
     }
     found: dict[FigureKey, int] = {}
-    for user_id, record in store.every_user():
+    for user_id, record in user_records(store).items():
         for series, ordinal, _token, value in figures(record):
+            if series == MARKS:
+                continue
             campaign, version, measure = names[series]
             period = period_text(campaign.calendar.kind, ordinal)
             key = (campaign.name, version, user_id.decode(), measure.name, period)

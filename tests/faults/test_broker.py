@@ -16,6 +16,7 @@ import pytest
 from faults.rung_process import KILLED
 from faults.scene import TRAFFIC, Scene, proxied_kafka, staged, wait_until
 from faults.tcp_proxy import TcpProxy
+from harness import user_records
 from rung.traffic import generate
 from servers.kafka import Kafka
 
@@ -74,7 +75,7 @@ def test_silent(tmp_path: Path, kafka: tuple[Kafka, TcpProxy]) -> None:
         address = server.printed().split("Status page: ")[1].split()[0].rstrip("/")
         scene.feed()
         wait_until(lambda: scene.lag() == 0, "the first events are applied")
-        user = next(iter(scene.store.every_user()))[0].decode()
+        user = next(iter(user_records(scene.store))).decode()
         before = told_of(address, user)
         kafka[0].pause()
         wait_until(lambda: state_of(kafka[0]) == "T", "the broker stands still")

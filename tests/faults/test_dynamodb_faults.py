@@ -18,7 +18,7 @@ from faults.dynamo_rules import RuleName
 from faults.http_proxy import DynamoProxy
 from faults.scene import TRAFFIC as SCENE_TRAFFIC
 from faults.scene import Scene, staged, wait_until
-from harness import put_campaigns, stored_figures, ticking
+from harness import put_campaigns, stored_figures, ticking, user_records
 from oracle import Oracle
 from rung.log.embedded import EmbeddedLog
 from rung.speed.worker import Worker, WorkerSettings
@@ -130,7 +130,7 @@ def test_keys_that_are_put_off_are_asked_for_again(tmp_path: Path) -> None:
     """A read whose keys are put off returns every user all the same: one that is left out would show nothing."""
     with opened(tmp_path, emulator().endpoint, seed=15) as scene:
         scene.work()
-        ids = [user_id for user_id, _ in scene.store.every_user()]
+        ids = list(user_records(scene.store))
         assert len(ids) > 30
         users = [(user_id, partition_of(user_id, scene.log.partitions)) for user_id in ids]
         due = scene.store.standings(users)

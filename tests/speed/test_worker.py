@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from harness import ticking
+from harness import ticking, user_records
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.log.embedded import EmbeddedLog
@@ -318,7 +318,7 @@ def test_an_event_in_the_wrong_partition_is_quarantined(tmp_path: Path) -> None:
         (1, 1, "wrong_partition"),
     ]
     assert "stands in partition 1, and its user belongs to partition 0" in found[0].detail
-    assert list(store.every_user()) == []
+    assert user_records(store) == {}
     worker.close()
     log.close()
 

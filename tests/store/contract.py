@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness import user_records
 from rung.store.port import (
     NOTHING_APPLIED,
     Applied,
@@ -20,6 +21,7 @@ from rung.store.port import (
     Standing,
     Store,
 )
+from rung.store.survey import CHUNK_RECORDS, Survey, SurveyedUser
 
 Open = Callable[[], Store]
 
@@ -38,7 +40,7 @@ def change(**changes: object) -> Change:
     return replace(changed, user_partitions=dict.fromkeys(users, 0))
 
 
-def entries(*records: tuple[bytes, bytes], user: bytes | None = None, **before: bytes) -> Entries:
+def entries(*records: tuple[bytes, bytes | None], user: bytes | None = None, **before: bytes) -> Entries:
     """Return entries under (key, record); each is of its own user, or all of one. `before` is what they replace."""
     return Entries(
         [key for key, _ in records],
@@ -46,6 +48,24 @@ def entries(*records: tuple[bytes, bytes], user: bytes | None = None, **before: 
         [record for _, record in records],
         [key if user is None else user for key, _ in records],
     )
+
+
+def surveyed(survey: Survey) -> dict[bytes, SurveyedUser]:
+    """Return the users of a survey; none comes twice, and no chunk is empty or too large."""
+    chunks = list(survey.users())
+    assert all(0 < len(chunk) <= CHUNK_RECORDS for chunk in chunks)
+    users = {user.user_id: user for chunk in chunks for user in chunk}
+    assert len(users) == sum(map(len, chunks))
+    return users
+
+
+def surveyed_transactions(survey: Survey) -> dict[bytes, bytes]:
+    """Return the transactions of a survey, of which the same holds."""
+    chunks = list(survey.transactions())
+    assert all(0 < len(chunk) <= CHUNK_RECORDS for chunk in chunks)
+    records = {key: record for chunk in chunks for key, record in chunk}
+    assert len(records) == sum(map(len, chunks))
+    return records
 
 
 def quarantined(partition: int, offset: int, payload: bytes = b"{") -> Quarantined:
@@ -78,7 +98,11 @@ class StoreContract(ABC):
         assert store.standing(b"u", 0) == Standing(None, None, NOTHING_APPLIED, 0)
         assert list(store.transactions([b"t", b"s"])) == [None, None]
         assert list(store.users([])) == []
-        assert list(store.every_user()) == []
+        with store.survey() as survey:
+            assert (survey.catalog_revision, dict(survey.applied)) == (0, {})
+            assert (surveyed(survey), surveyed_transactions(survey)) == ({}, {})
+        assert list(store.audit(0, 10)) == []
+        assert store.audit_end() == (0, None)
         assert store.counters() == Counters()
         assert store.catalog() == (0, None)
         assert list(store.quarantine(None, 10)) == []
@@ -103,7 +127,7 @@ class StoreContract(ABC):
         assert store.standing(b"u", 0) == Standing(b"figures of u", b"attributes of u", Applied(4, AT), 0)
         assert store.standing(b"v", 0) == Standing(b"figures of v", None, Applied(4, AT), 0)
         assert store.standing(b"w", 1) == Standing(None, None, NOTHING_APPLIED, 0)
-        assert sorted(store.every_user()) == [(b"u", b"figures of u"), (b"v", b"figures of v")]
+        assert user_records(store) == {b"u": b"figures of u", b"v": b"figures of v"}
         assert store.quarantined(0, 3) == quarantined(0, 3)
         assert store.counters() == Counters(4, 1, 1, {"not_json": 1}, 5, AT)
 
@@ -284,4 +308,205 @@ class StoreContract(ABC):
         keys = [f"{place * 7919 % 10_007:05}".encode() for place in range(10_007)]
         store.commit(change(users=entries(*((key, key * 3) for key in keys))))
         assert list(store.users(keys)) == [key * 3 for key in keys]
-        assert sorted(key for key, _ in store.every_user()) == sorted(keys)
+        assert user_records(store) == {key: key * 3 for key in keys}
+
+    def test_a_survey_has_every_record(self, store: Store) -> None:
+        """Users with figures, with attributes or with both are there once, and so is every transaction."""
+        figures = [b"%05d" % number for number in range(0, 9_000, 2)]
+        attributes = [b"%05d" % number for number in (*range(0, 100, 3), *range(5_001, 5_100))]
+        transactions = [b"t%05d" % number for number in range(4_500)]
+        store.put_catalog(0, b"catalog", {})
+        store.commit(
+            change(
+                catalog_revision=1,
+                users=entries(*((key, b"f" + key) for key in figures)),
+                user_attributes=entries(*((key, b"a" + key) for key in attributes)),
+                transactions=Entries(
+                    transactions, [None] * 4_500, [b"h" + key for key in transactions], figures
+                ),
+            )
+        )
+        with store.survey() as survey:
+            assert (survey.catalog_revision, dict(survey.applied)) == (1, {0: 4})
+            users = surveyed(survey)
+            assert surveyed_transactions(survey) == {key: b"h" + key for key in transactions}
+        assert {key: user.figures for key, user in users.items() if user.figures is not None} == {
+            key: b"f" + key for key in figures
+        }
+        assert {key: user.attributes for key, user in users.items() if user.attributes is not None} == {
+            key: b"a" + key for key in attributes
+        }
+        assert users.keys() == {*figures, *attributes}
+        assert all(max(user.offset, survey.applied[0]) == 4 for user in users.values())
+
+    def test_a_survey_while_changes_are_committed(self, store: Store) -> None:
+        """Each user's record is of the events up to the offset that it comes with, whatever is committed."""
+        users = [b"u%d" % number for number in range(300)]
+
+        def step(before: int, after: int) -> None:
+            was = None if before < 0 else b"%d" % before
+            moved = Entries(users, [was] * 300, [b"%d" % after] * 300, users)
+            store.commit(
+                change(
+                    expected={0: NOTHING_APPLIED if before < 0 else Applied(before, AT)},
+                    applied={0: Applied(after, AT)},
+                    users=moved,
+                    transactions=moved._replace(keys=[b"t" + user for user in users]),
+                )
+            )
+
+        step(-1, 4)
+        with store.survey() as survey:
+            step(4, 9)
+            chunks = survey.users()
+            seen = list(next(chunks))
+            step(9, 12)
+            seen += [user for chunk in chunks for user in chunk]
+            assert {user.user_id for user in seen} == set(users)
+            for user in seen:
+                assert user.figures == b"%d" % max(user.offset, survey.applied[0])
+            histories = surveyed_transactions(survey)
+            assert histories.keys() == {b"t" + user for user in users}
+            assert all(int(record) >= survey.applied[0] for record in histories.values())
+        assert dict(survey.applied) == {0: 4}
+        assert set(user_records(store).values()) == {b"12"}
+
+    @pytest.mark.parametrize("kind", ["transactions", "users", "user_attributes"])
+    def test_a_record_is_removed(self, store: Store, kind: str) -> None:
+        """A record is removed if it is the expected one; then it is as if it had never been there."""
+
+        def read() -> list[bytes | None]:
+            return list(getattr(store, kind)([b"u", b"v"]))
+
+        store.commit(change(**{kind: entries((b"u", b"stored"), (b"v", b"kept"))}))
+        late = change(expected={0: Applied(4, AT)}, applied={0: Applied(5, AT)})
+        for removal in (
+            entries((b"u", None)),
+            entries((b"u", None), u=b"older"),
+            entries((b"w", None), w=b"x"),
+        ):
+            with pytest.raises(Overtaken):
+                store.commit(replace(late, user_partitions={b"u": 0, b"w": 0}, **{kind: removal}))
+        assert read() == [b"stored", b"kept"]
+        store.commit(
+            replace(
+                late,
+                user_partitions={b"u": 0, b"w": 0},
+                **{kind: entries((b"u", None), (b"w", None), u=b"stored")},
+            )
+        )
+        assert read() == [None, b"kept"]
+        with store.survey() as survey:
+            found = surveyed_transactions(survey) if kind == "transactions" else surveyed(survey)
+            assert list(found) == [b"v"]
+        store.commit(
+            change(
+                expected={0: Applied(5, AT)}, applied={0: Applied(6, AT)}, **{kind: entries((b"u", b"again"))}
+            )
+        )
+        assert read() == [b"again", b"kept"]
+
+    def test_a_user_loses_one_kind_of_record(self, store: Store) -> None:
+        """Removing a user's figures leaves the attributes as they are, and the other way around."""
+        users = [b"u", b"v", b"w", b"x"]
+        both = entries(*((user, b"old") for user in users))
+        store.commit(change(users=both, user_attributes=both))
+        was = {user.decode(): b"old" for user in users}
+        store.commit(
+            change(
+                expected={0: Applied(4, AT)},
+                applied={0: Applied(5, AT)},
+                users=entries((b"u", None), (b"w", None), **was),
+                user_attributes=entries((b"v", None), (b"w", None), (b"x", b"new"), **was),
+            )
+        )
+        with store.survey() as survey:
+            found = surveyed(survey)
+        assert {key: user[1:3] for key, user in found.items()} == {
+            b"u": (None, b"old"),
+            b"v": (b"old", None),
+            b"x": (b"old", b"new"),
+        }
+        store.commit(
+            change(
+                expected={0: Applied(5, AT)},
+                applied={0: Applied(6, AT)},
+                users=entries((b"v", None), v=b"old"),
+            )
+        )
+        assert list(store.users([b"u", b"v", b"x"])) == [None, None, b"old"]
+        with store.survey() as survey:
+            assert surveyed(survey).keys() == {b"u", b"x"}
+
+    def test_a_change_without_positions(self, store: Store) -> None:
+        """A correction moves no position; it is guarded by the records that it replaces, and by the catalog."""
+        store.commit(change(users=entries((b"u", b"wrong"), (b"v", b"kept"))))
+        correction = change(
+            expected={}, applied={}, users=entries((b"u", b"right"), (b"v", None), u=b"wrong", v=b"kept")
+        )
+        store.commit(correction)
+        assert list(store.users([b"u", b"v"])) == [b"right", None]
+        assert dict(store.applied()) == {0: Applied(4, AT)}
+        late = replace(correction, users=entries((b"u", b"another"), u=b"wrong"))
+        for refused in (late, replace(correction, catalog_revision=7)):
+            with pytest.raises(Overtaken):
+                store.commit(refused)
+        assert list(store.users([b"u", b"v"])) == [b"right", None]
+
+    def test_the_audit_list(self, store: Store, reopen: Open) -> None:
+        """Entries stand in the order in which they came, without a gap, and are never replaced."""
+        records = [b"entry %d" % number for number in range(1, 301)]
+        for number, record in enumerate(records):
+            store.record_audit(number, record)
+        for expected in (0, 299, 301):
+            with pytest.raises(Overtaken):
+                store.record_audit(expected, b"another")
+        assert store.audit_end() == (300, b"entry 300")
+        assert list(store.audit(0, 1_000)) == records
+        assert list(store.audit(255, 3)) == records[255:258]
+        assert list(store.audit(299, 3)) == records[299:]
+        assert list(store.audit(300, 3)) == []
+        store.close()
+        again = reopen()
+        again.reset(b"catalog")
+        assert list(again.audit(0, 1_000)) == records
+        again.record_audit(300, b"after the reset")
+        assert again.audit_end() == (301, b"after the reset")
+        again.close()
+
+    def test_a_catalog_with_an_audit_entry(self, store: Store) -> None:
+        """The catalog and its entry are stored together, or neither is."""
+        store.put_catalog(0, b"one", {}, (0, b"first"))
+        assert (store.catalog(), store.audit_end()) == ((1, b"one"), (1, b"first"))
+        for revision, reached, expected in ((1, {}, 0), (1, {}, 2), (0, {}, 1), (1, {0: 3}, 1)):
+            with pytest.raises(Overtaken):
+                store.put_catalog(revision, b"two", reached, (expected, b"second"))
+        assert (store.catalog(), store.audit_end()) == ((1, b"one"), (1, b"first"))
+        store.put_catalog(1, b"two", {}, (1, b"second"))
+        assert (store.catalog(), list(store.audit(0, 10))) == ((2, b"two"), [b"first", b"second"])
+
+    def test_a_catalog_wherever_the_partitions_are(self, store: Store) -> None:
+        """A catalog that does not depend on the positions is not refused because of them, but fences as always."""
+        store.commit(change())
+        store.put_catalog(0, b"one", None)
+        with pytest.raises(Overtaken):
+            store.put_catalog(0, b"two", None)
+        assert store.catalog() == (1, b"one")
+        late = change(expected={0: Applied(4, AT)}, applied={0: Applied(5, AT)})
+        with pytest.raises(Overtaken):
+            store.commit(late)
+        store.commit(replace(late, catalog_revision=1))
+
+    def test_a_change_with_an_audit_entry(self, store: Store) -> None:
+        """A change and its entry are stored together; a change whose entry came too late leaves no trace."""
+        store.record_audit(0, b"first")
+        first = change(users=entries((b"u", b"figures")), audit=(0, b"second"))
+        with pytest.raises(Overtaken):
+            store.commit(first)
+        assert (list(store.users([b"u"])), dict(store.applied())) == ([None], {})
+        store.commit(replace(first, audit=(1, b"second")))
+        assert list(store.audit(0, 10)) == [b"first", b"second"]
+        assert (list(store.users([b"u"])), dict(store.applied())) == ([b"figures"], {0: Applied(4, AT)})
+        store.commit(change(expected={}, applied={}, users=entries((b"v", b"figures")), audit=(2, b"third")))
+        assert store.audit_end() == (3, b"third")
+        assert list(store.users([b"v"])) == [b"figures"]

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import user_records
 from rung import faultpoints
+from rung.store.dynamodb.client import Json
 from rung.store.dynamodb.settings import DynamoSettings
 from rung.store.dynamodb.store import DynamoStore
 from rung.store.dynamodb.tables import create_tables, describe_tables, drop_tables
@@ -27,7 +29,7 @@ from rung.store.port import (
     StoreError,
 )
 from rung.store.records import FIGURE, encode_figures, join_figures, split_figures
-from store.contract import AT, Open, StoreContract, change, entries, quarantined
+from store.contract import AT, Open, StoreContract, change, entries, quarantined, surveyed_transactions
 from store.dynamodb_local import made, new_settings
 
 
@@ -227,7 +229,7 @@ def test_a_large_user_is_kept_in_parts(store: DynamoStore) -> None:
     store.commit(change(users=entries((b"u", before))))
     assert list(store.users([b"u"])) == [before]
     assert store.standing(b"u", 0).figures == before
-    assert dict(store.every_user()) == {b"u": before}
+    assert user_records(store) == {b"u": before}
     units = store.usage.write_units
     store.commit(
         change(
@@ -236,6 +238,152 @@ def test_a_large_user_is_kept_in_parts(store: DynamoStore) -> None:
     )
     assert list(store.users([b"u"])) == [after]
     assert store.usage.write_units - units < 200
+
+
+def test_what_is_removed_leaves_nothing(store: DynamoStore, settings: DynamoSettings) -> None:
+    """A user that loses both records is gone with all older parts, and parts that are needed no more, too."""
+    large, smaller = figures_of(0, 9_000), figures_of(0, 2_000)
+    steps = [
+        (large, b"attributes", 6),
+        (smaller, b"attributes", 2),
+        (large, b"attributes", 6),
+        (None, b"attributes", 1),
+        (large, b"attributes", 6),
+        (large, None, 6),
+        (None, None, 0),
+    ]
+    figures = attributes = None
+    for offset, (next_figures, next_attributes, items) in enumerate(steps):
+        moved = {
+            kind: Entries([b"u"], [before], [after], [b"u"])
+            for kind, before, after in (
+                ("users", figures, next_figures),
+                ("user_attributes", attributes, next_attributes),
+            )
+            if before != after
+        }
+        before = {0: Applied(offset - 1, AT) if offset else NOTHING_APPLIED}
+        store.commit(change(expected=before, applied={0: Applied(offset, AT)}, **moved))
+        figures, attributes = next_figures, next_attributes
+        assert list(store.users([b"u"])) == [figures]
+        assert list(store.user_attributes([b"u"])) == [attributes]
+        assert describe_tables(settings)[0].items == items
+
+
+def test_a_survey_of_many_pages(store: DynamoStore) -> None:
+    """A survey reads every page of every segment, and joins what is in parts."""
+    users, keys = [b"u%d" % number for number in range(5)], [b"t%d" % number for number in range(40)]
+    record, history = figures_of(0, 5_000), bytes(300 << 10)
+    store.commit(
+        change(
+            users=entries(*((user, record) for user in users)),
+            transactions=entries(*((key, history) for key in keys)),
+        )
+    )
+    with store.survey() as survey:
+        found = [user for chunk in survey.users() for user in chunk]
+        assert sorted(found) == [(user, record, None, 4) for user in users]
+        calls = store.usage.calls["Scan"]
+        assert surveyed_transactions(survey) == dict.fromkeys(keys, history)
+        assert store.usage.calls["Scan"] - calls > 8
+
+
+def test_a_survey_tells_who_is_ahead(store: DynamoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users whose part of an open change is stored say so; the others are as of what is applied."""
+    store.commit(change(users=entries((b"somebody else", b"figures"))))
+    large = large_change(expected={0: Applied(4, AT)}, applied={0: Applied(149, AT)})
+    with at("parts_written", cut, monkeypatch), pytest.raises(Cut):
+        store.commit(large)
+    with store.survey() as survey:
+        offsets = {user.user_id: user.offset for chunk in survey.users() for user in chunk}
+        assert dict(survey.applied) == {0: 4}
+    assert offsets == {b"somebody else": 4} | dict.fromkeys(USERS, 149)
+
+
+def test_a_survey_that_a_reset_overtakes(store: DynamoStore) -> None:
+    """A survey of what a reset sweeps up is refused at its end: it may have missed records."""
+    store.commit(change(users=entries((b"u", b"figures"))))
+    with store.survey() as survey:
+        store.reset(b"catalog")
+        for reading in (survey.users, survey.transactions):
+            with pytest.raises(Overtaken):
+                list(reading())
+
+
+@pytest.mark.parametrize("point", ["opened", "parts_written"])
+def test_an_audit_entry_comes_with_the_positions(
+    store: DynamoStore, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entry of a change of many calls is not there before the whole change is."""
+    intended = large_change(applied={0: Applied(149, AT)}, audit=(0, b"entry"))
+    with at(point, cut, monkeypatch), pytest.raises(Cut):
+        store.commit(intended)
+    assert store.audit_end() == (0, None)
+    store.commit(decided_again(store, intended))
+    assert store.audit_end() == (1, b"entry")
+    assert dict(store.applied()) == {0: Applied(149, AT)}
+
+
+def test_an_audit_entry_that_comes_meanwhile(
+    store: DynamoStore, settings: DynamoSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change whose entry came too late does not move the positions; decided again it is completed."""
+    other = DynamoStore.open(settings)
+    intended = large_change(applied={0: Applied(149, AT)}, audit=(0, b"mine"))
+    with at("opened", lambda: other.record_audit(0, b"theirs"), monkeypatch), pytest.raises(Overtaken):
+        store.commit(intended)
+    other.close()
+    assert dict(store.applied()) == {}
+    store.commit(replace(decided_again(store, intended), audit=(1, b"mine")))
+    assert list(store.audit(0, 10)) == [b"theirs", b"mine"]
+    assert dict(store.applied()) == {0: Applied(149, AT)}
+
+
+def test_an_answer_that_was_lost(store: DynamoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was done though its answer was lost is done once: its guard fails, and what is stored tells why."""
+    send = store._client.transact
+
+    async def send_twice(items: Sequence[Json], sizes: Sequence[int]) -> None:
+        await send(items, sizes)
+        await send(items, sizes)
+
+    monkeypatch.setattr(store._client, "transact", send_twice)
+    store.record_audit(0, b"first")
+    store.put_catalog(0, b"catalog", {}, (1, b"second"))
+    small = change(catalog_revision=1, users=entries((b"u", b"figures")), audit=(2, b"third"))
+    store.commit(small)
+    correction = change(
+        catalog_revision=1,
+        expected={},
+        applied={},
+        users=entries((b"u", None), u=b"figures"),
+        audit=(3, b"fourth"),
+    )
+    store.commit(correction)
+    large = large_change(
+        catalog_revision=1, expected={0: Applied(4, AT)}, applied={0: Applied(149, AT)}, audit=(4, b"fifth")
+    )
+    store.commit(large)
+    assert list(store.audit(0, 10)) == [b"first", b"second", b"third", b"fourth", b"fifth"]
+    assert store.catalog() == (1, b"catalog")
+    assert dict(store.applied()) == {0: Applied(149, AT)}
+    assert store.counters().events == 150
+    for late in (
+        lambda: store.record_audit(4, b"late"),
+        lambda: store.put_catalog(1, b"x", None, (4, b"late")),
+    ):
+        with pytest.raises(Overtaken):
+            late()
+
+
+def test_the_most_partitions_move_with_an_audit_entry(store: DynamoStore) -> None:
+    """As many partitions as a store holds get a new catalog, and move, together with an entry."""
+    before, after = dict.fromkeys(range(98), NOTHING_APPLIED), dict.fromkeys(range(98), Applied(0, None))
+    store.commit(Change(0, before, after, audit=(0, b"first")))
+    store.put_catalog(0, b"catalog", dict.fromkeys(range(98), 0), (1, b"second"))
+    store.put_catalog(1, b"another", None, (2, b"third"))
+    assert list(store.audit(0, 10)) == [b"first", b"second", b"third"]
+    assert dict(store.applied()) == after
 
 
 def test_a_large_payload_is_kept_whole(store: DynamoStore) -> None:
@@ -272,7 +420,7 @@ def test_a_small_change_is_one_write(store: DynamoStore) -> None:
 
 def test_more_partitions_than_a_transaction_moves(store: DynamoStore) -> None:
     """A log with more partitions than can move with the catalog is refused with the fix."""
-    with pytest.raises(StoreError, match="more than 99 partitions"):
+    with pytest.raises(StoreError, match="more than 98 partitions"):
         store.commit(
             Change(0, dict.fromkeys(range(100), NOTHING_APPLIED), dict.fromkeys(range(100), Applied(0, None)))
         )

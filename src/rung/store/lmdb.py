@@ -3,6 +3,7 @@
 Databases and their keys:
 
     meta              b"format", b"catalog", b"revision", b"counters", b"log"
+                      b"audit/", number u64 -> an entry of the audit list
     applied           partition u16 -> offset i64, event_at i64
     transactions      transaction id -> record
     users             user id -> record
@@ -15,10 +16,9 @@ all of it or nothing. LMDB writes whole pages, so the keys of a batch are writte
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, starmap, takewhile
 from pathlib import Path
 from typing import Final, cast
 
@@ -26,6 +26,20 @@ import lmdb
 import msgspec
 
 from rung.faultpoints import passing
+from rung.store.lmdb_survey import LmdbSurvey
+from rung.store.lmdb_values import (
+    audit_key,
+    audit_number,
+    pack_applied,
+    pack_counters,
+    pack_quarantined,
+    pack_revision,
+    position_key,
+    unpack_applied,
+    unpack_counters,
+    unpack_quarantined,
+    unpack_revision,
+)
 from rung.store.port import (
     NOTHING_APPLIED,
     Applied,
@@ -35,43 +49,22 @@ from rung.store.port import (
     Quarantined,
     Standing,
     StoreError,
+    guard_audit,
     guard_catalog,
     guard_commit,
     guard_entries,
 )
+from rung.store.survey import Survey
 
 FORMAT: Final = b"rung-store-1"
 MAP_BYTES_DEFAULT: Final = 1 << 40
 """Address space, not disk: the file is as large as what was written."""
 READERS_MAX: Final = 1024
 
-_PARTITION: Final = struct.Struct(">H")
-_APPLIED: Final = struct.Struct("<qq")
-_POSITION: Final = struct.Struct(">HQ")
-_REVISION: Final = struct.Struct("<Q")
-_NO_TIME: Final = -(1 << 63)
+_AUDIT_END: Final = audit_key((1 << 64) - 1)
 _DERIVED: Final = (b"applied", b"transactions", b"users", b"user_attributes", b"quarantine")
 
-
-class _Counters(msgspec.Struct, array_like=True):
-    events: int
-    duplicates: int
-    batches: int
-    quarantined: dict[str, int]
-    last_batch_events: int
-    last_batch_at: int
-
-
-class _Quarantined(msgspec.Struct, array_like=True):
-    reason: str
-    detail: str
-    at: int
-    payload: bytes
-
-
-_decode_counters: Final = msgspec.msgpack.Decoder(_Counters).decode
 _decode_bound: Final = msgspec.msgpack.Decoder(BoundLog).decode
-_decode_quarantined: Final = msgspec.msgpack.Decoder(_Quarantined).decode
 
 
 class LmdbStore:
@@ -142,7 +135,7 @@ class LmdbStore:
 
     def _read_applied(self, reading: lmdb.Transaction) -> dict[int, Applied]:
         with reading.cursor(self._applied) as cursor:
-            return {_PARTITION.unpack(key)[0]: _unpack_applied(bytes(value)) for key, value in cursor}
+            return dict(starmap(unpack_applied, cast("Iterable[tuple[bytes, bytes]]", cursor)))
 
     def moment(self) -> int | None:
         """See `Store.moment`: the number of LMDB's last transaction that wrote."""
@@ -170,7 +163,7 @@ class LmdbStore:
 
     def _read_revision(self, reading: lmdb.Transaction) -> int:
         found = reading.get(b"revision", db=self._meta)
-        return 0 if found is None else _REVISION.unpack(found)[0]
+        return 0 if found is None else unpack_revision(bytes(found))
 
     def standing(self, user_id: bytes, partition: int) -> Standing:
         """See `Store.standing`."""
@@ -217,10 +210,16 @@ class LmdbStore:
             return [None] * len(keys)
         return [found.get(key) for key in keys]
 
-    def every_user(self) -> Iterable[tuple[bytes, bytes]]:
-        """See `Store.every_user`; the snapshot lasts as long as the iteration."""
-        with self._environment.begin() as reading, reading.cursor(self._users) as cursor:
-            yield from cursor
+    @contextmanager
+    def survey(self) -> Generator[Survey]:
+        """See `Store.survey`: one snapshot. While it is open, the file keeps what is replaced, and grows."""
+        with self._environment.begin() as reading:
+            yield LmdbSurvey(
+                reading,
+                (self._users, self._user_attributes, self._transactions),
+                self._read_revision(reading),
+                self._read_reached(reading),
+            )
 
     def counters(self) -> Counters:
         """See `Store.counters`."""
@@ -229,12 +228,13 @@ class LmdbStore:
 
     def _read_counters(self, reading: lmdb.Transaction) -> Counters:
         found = reading.get(b"counters", db=self._meta)
-        return Counters() if found is None else Counters(*msgspec.structs.astuple(_decode_counters(found)))
+        return Counters() if found is None else unpack_counters(bytes(found))
 
     def commit(self, change: Change) -> None:
         """See `Store.commit`."""
         with self._writing() as writing:
             guard_commit(change, self._read_revision(writing), self._read_applied(writing))
+            guard_audit(change.audit, self._read_audit_end(writing)[0])
             records = (
                 (self._transactions, change.transactions),
                 (self._users, change.users),
@@ -246,22 +246,18 @@ class LmdbStore:
                     guard_entries(entries, self._read_all(writing, database, entries.keys))
             for database, entries in (
                 *((database, entries.new()) for database, entries in records),
-                (self._applied, sorted(_pack_applied(*item) for item in change.applied.items())),
-                (self._quarantine, sorted(_pack_quarantined(event) for event in change.quarantined)),
+                (self._applied, sorted(pack_applied(*item) for item in change.applied.items())),
+                (self._quarantine, sorted(pack_quarantined(event) for event in change.quarantined)),
             ):
                 if entries:
                     with writing.cursor(database) as cursor:
                         cursor.putmulti(entries)
+            for database, entries in records:
+                for key in entries.removed():
+                    writing.delete(key, db=database)
+            self._append_audit(writing, change.audit)
             total = change.counters.added_to(self._read_counters(writing))
-            stored = _Counters(
-                total.events,
-                total.duplicates,
-                total.batches,
-                dict(total.quarantined),
-                total.last_batch_events,
-                total.last_batch_at,
-            )
-            writing.put(b"counters", msgspec.msgpack.encode(stored), db=self._meta)
+            writing.put(b"counters", pack_counters(total), db=self._meta)
             passing("committing")
 
     def catalog(self) -> tuple[int, bytes | None]:
@@ -269,40 +265,76 @@ class LmdbStore:
         with self._environment.begin() as reading:
             return self._read_revision(reading), reading.get(b"catalog", db=self._meta)
 
-    def put_catalog(self, expected_revision: int, record: bytes, reached: Mapping[int, int]) -> None:
+    def put_catalog(
+        self,
+        expected_revision: int,
+        record: bytes,
+        reached: Mapping[int, int] | None,
+        audit: tuple[int, bytes] | None = None,
+    ) -> None:
         """See `Store.put_catalog`."""
         with self._writing() as writing:
             guard_catalog(
                 expected_revision, reached, self._read_revision(writing), self._read_reached(writing)
             )
+            guard_audit(audit, self._read_audit_end(writing)[0])
             self._write_catalog(writing, record)
+            self._append_audit(writing, audit)
 
     def _write_catalog(self, writing: lmdb.Transaction, record: bytes) -> None:
         revision = self._read_revision(writing) + 1
-        writing.put(b"revision", _REVISION.pack(revision), db=self._meta)
+        writing.put(b"revision", pack_revision(revision), db=self._meta)
         writing.put(b"catalog", record, db=self._meta)
+
+    def audit(self, after: int, count_max: int) -> Sequence[bytes]:
+        """See `Store.audit`."""
+        with self._environment.begin() as reading, reading.cursor(self._meta) as cursor:
+            if not cursor.set_range(audit_key(after + 1)):
+                return []
+            found = takewhile(lambda item: audit_number(bytes(item[0])) is not None, cursor.iternext())
+            return [bytes(record) for _, record in islice(found, count_max)]
+
+    def audit_end(self) -> tuple[int, bytes | None]:
+        """See `Store.audit_end`."""
+        with self._environment.begin() as reading:
+            return self._read_audit_end(reading)
+
+    def _read_audit_end(self, reading: lmdb.Transaction) -> tuple[int, bytes | None]:
+        with reading.cursor(self._meta) as cursor:
+            # What stands before the place behind all entries is the last one, or no entry.
+            found = cursor.prev() if cursor.set_range(_AUDIT_END) else cursor.last()
+            number = audit_number(bytes(cursor.key())) if found else None
+            return (0, None) if number is None else (number, bytes(cursor.value()))
+
+    def record_audit(self, expected: int, record: bytes) -> None:
+        """See `Store.record_audit`."""
+        with self._writing() as writing:
+            guard_audit((expected, record), self._read_audit_end(writing)[0])
+            self._append_audit(writing, (expected, record))
+
+    def _append_audit(self, writing: lmdb.Transaction, audit: tuple[int, bytes] | None) -> None:
+        if audit is not None:
+            writing.put(audit_key(audit[0] + 1), audit[1], db=self._meta)
 
     def quarantine(self, after: tuple[int, int] | None, count_max: int) -> Sequence[Quarantined]:
         """See `Store.quarantine`."""
         with self._environment.begin() as reading, reading.cursor(self._quarantine) as cursor:
-            start = b"" if after is None else _POSITION.pack(after[0], after[1] + 1)
+            start = b"" if after is None else position_key(after[0], after[1] + 1)
             if not cursor.set_range(start):
                 return []
-            return [_unpack_quarantined(key, value) for key, value in islice(cursor.iternext(), count_max)]
+            return [unpack_quarantined(key, value) for key, value in islice(cursor.iternext(), count_max)]
 
     def quarantined(self, partition: int, offset: int) -> Quarantined | None:
         """See `Store.quarantined`."""
-        key = _POSITION.pack(partition, offset)
+        key = position_key(partition, offset)
         with self._environment.begin() as reading:
             found = reading.get(key, db=self._quarantine)
-        return None if found is None else _unpack_quarantined(key, found)
+        return None if found is None else unpack_quarantined(key, found)
 
     def release(self, positions: Sequence[tuple[int, int]]) -> int:
         """See `Store.release`."""
         with self._writing() as writing:
-            return sum(
-                writing.delete(_POSITION.pack(*position), db=self._quarantine) for position in positions
-            )
+            return sum(writing.delete(position_key(*position), db=self._quarantine) for position in positions)
 
     def reset(self, catalog_record: bytes) -> None:
         """See `Store.reset`."""
@@ -322,24 +354,3 @@ class LmdbStore:
     def close(self) -> None:
         """See `Store.close`."""
         self._environment.close()
-
-
-def _unpack_applied(value: bytes) -> Applied:
-    offset, event_at = _APPLIED.unpack(value)
-    return Applied(offset, None if event_at == _NO_TIME else event_at)
-
-
-def _pack_applied(partition: int, applied: Applied) -> tuple[bytes, bytes]:
-    event_at = _NO_TIME if applied.event_at is None else applied.event_at
-    return _PARTITION.pack(partition), _APPLIED.pack(applied.offset, event_at)
-
-
-def _pack_quarantined(event: Quarantined) -> tuple[bytes, bytes]:
-    stored = _Quarantined(event.reason, event.detail, event.at, event.payload)
-    return _POSITION.pack(event.partition, event.offset), msgspec.msgpack.encode(stored)
-
-
-def _unpack_quarantined(key: bytes, value: bytes) -> Quarantined:
-    partition, offset = _POSITION.unpack(key)
-    stored = _decode_quarantined(value)
-    return Quarantined(partition, offset, stored.reason, stored.detail, stored.at, stored.payload)

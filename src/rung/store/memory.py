@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 
 from rung.store.port import (
     NOTHING_APPLIED,
@@ -11,12 +14,41 @@ from rung.store.port import (
     BoundLog,
     Change,
     Counters,
+    Entries,
     Quarantined,
     Standing,
+    guard_audit,
     guard_catalog,
     guard_commit,
     guard_entries,
 )
+from rung.store.survey import CHUNK_RECORDS, Survey, SurveyedUser
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """A copy of the records."""
+
+    catalog_revision: int
+    applied: Mapping[int, int]
+    figures: Mapping[bytes, bytes]
+    attributes: Mapping[bytes, bytes]
+    histories: Mapping[bytes, bytes]
+
+    def users(self) -> Iterator[Sequence[SurveyedUser]]:
+        """See `Survey.users`."""
+        user_ids = iter(self.figures.keys() | self.attributes.keys())
+        while chunk := list(islice(user_ids, CHUNK_RECORDS)):
+            yield [
+                SurveyedUser(user_id, self.figures.get(user_id), self.attributes.get(user_id), -1)
+                for user_id in chunk
+            ]
+
+    def transactions(self) -> Iterator[Sequence[tuple[bytes, bytes]]]:
+        """See `Survey.transactions`."""
+        records = iter(self.histories.items())
+        while chunk := list(islice(records, CHUNK_RECORDS)):
+            yield chunk
 
 
 class MemoryStore:
@@ -26,6 +58,7 @@ class MemoryStore:
         """Make an empty store."""
         self._lock = threading.RLock()
         self._catalog: tuple[int, bytes | None] = (0, None)
+        self._audit: list[bytes] = []
         self._empty()
 
     def _empty(self) -> None:
@@ -94,10 +127,18 @@ class MemoryStore:
         with self._lock:
             return [self._user_attributes.get(key) for key in user_ids]
 
-    def every_user(self) -> Iterable[tuple[bytes, bytes]]:
-        """See `Store.every_user`."""
+    @contextmanager
+    def survey(self) -> Generator[Survey]:
+        """See `Store.survey`."""
         with self._lock:
-            return list(self._users.items())
+            copied = _Survey(
+                self._catalog[0],
+                self.reached(),
+                self._users.copy(),
+                self._user_attributes.copy(),
+                self._transactions.copy(),
+            )
+        yield copied
 
     def counters(self) -> Counters:
         """See `Store.counters`."""
@@ -108,13 +149,20 @@ class MemoryStore:
         """See `Store.commit`."""
         with self._lock:
             guard_commit(change, self._catalog[0], self._applied)
-            guard_entries(change.transactions, self.transactions(change.transactions.keys))
-            guard_entries(change.users, self.users(change.users.keys))
-            guard_entries(change.user_attributes, self.user_attributes(change.user_attributes.keys))
+            guard_audit(change.audit, len(self._audit))
+            records: tuple[tuple[dict[bytes, bytes], Entries], ...] = (
+                (self._transactions, change.transactions),
+                (self._users, change.users),
+                (self._user_attributes, change.user_attributes),
+            )
+            for stored, entries in records:
+                guard_entries(entries, [stored.get(key) for key in entries.keys])
+            for stored, entries in records:
+                stored.update(entries.new())
+                for key in entries.removed():
+                    stored.pop(key, None)
             self._applied.update(change.applied)
-            self._transactions.update(change.transactions.new())
-            self._users.update(change.users.new())
-            self._user_attributes.update(change.user_attributes.new())
+            self._append(change.audit)
             self._quarantine.update({(event.partition, event.offset): event for event in change.quarantined})
             self._counters = change.counters.added_to(self._counters)
 
@@ -123,11 +171,39 @@ class MemoryStore:
         with self._lock:
             return self._catalog
 
-    def put_catalog(self, expected_revision: int, record: bytes, reached: Mapping[int, int]) -> None:
+    def put_catalog(
+        self,
+        expected_revision: int,
+        record: bytes,
+        reached: Mapping[int, int] | None,
+        audit: tuple[int, bytes] | None = None,
+    ) -> None:
         """See `Store.put_catalog`."""
         with self._lock:
             guard_catalog(expected_revision, reached, self._catalog[0], self.reached())
+            guard_audit(audit, len(self._audit))
             self._catalog = (expected_revision + 1, record)
+            self._append(audit)
+
+    def audit(self, after: int, count_max: int) -> Sequence[bytes]:
+        """See `Store.audit`."""
+        with self._lock:
+            return self._audit[after : after + count_max]
+
+    def audit_end(self) -> tuple[int, bytes | None]:
+        """See `Store.audit_end`."""
+        with self._lock:
+            return len(self._audit), self._audit[-1] if self._audit else None
+
+    def record_audit(self, expected: int, record: bytes) -> None:
+        """See `Store.record_audit`."""
+        with self._lock:
+            guard_audit((expected, record), len(self._audit))
+            self._append((expected, record))
+
+    def _append(self, audit: tuple[int, bytes] | None) -> None:
+        if audit is not None:
+            self._audit.append(audit[1])
 
     def quarantine(self, after: tuple[int, int] | None, count_max: int) -> Sequence[Quarantined]:
         """See `Store.quarantine`."""

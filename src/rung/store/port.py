@@ -6,11 +6,14 @@ them, atomically and durably.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
+
+from rung.store.survey import Survey
 
 
 class StoreError(Exception):
@@ -31,7 +34,7 @@ class ChangeTooLarge(Exception):
 class Overtaken(Exception):
     """The state read for a change has moved since: read again and decide again.
 
-    Another worker applied the partition, or the catalog got a new revision.
+    Another worker applied the partition, the catalog got a new revision, or the audit list another entry.
     """
 
 
@@ -98,18 +101,23 @@ class Counters:
 class Entries(NamedTuple):
     """Records and what they replace.
 
-    Under `keys[i]`, `after[i]` takes the place of `before[i]` (None: there was nothing); it is of the
-    part of `users[i]` in the change.
+    Under `keys[i]`, `after[i]` (None: nothing, the record is removed) takes the place of `before[i]` (None:
+    there was nothing); it is of the part of `users[i]` in the change.
     """
 
     keys: Sequence[bytes]
     before: Sequence[bytes | None]
-    after: Sequence[bytes]
+    after: Sequence[bytes | None]
     users: Sequence[bytes]
 
     def new(self) -> list[tuple[bytes, bytes]]:
-        """Return the keys with their new records, in the order of the keys."""
-        return sorted(zip(self.keys, self.after, strict=True))
+        """Return the keys with their new records, in the order of the keys; those removed are left out."""
+        pairs = zip(self.keys, self.after, strict=True)
+        return sorted((key, record) for key, record in pairs if record is not None)
+
+    def removed(self) -> list[bytes]:
+        """Return the keys whose records are removed."""
+        return [key for key, record in zip(self.keys, self.after, strict=True) if record is None]
 
 
 NO_ENTRIES: Final = Entries((), (), (), ())
@@ -122,6 +130,7 @@ class Change:
     `expected` and `applied` hold, per partition, the state that the change was computed from and
     the state after it. `user_partitions` names the partition of every user of an entry. `counters` are
     those of this batch alone. `computed_at` is what `Store.moment` said before the first read for it.
+    `audit` is an entry of the audit list, as `Store.record_audit` takes it; it is stored with the positions.
 
     Each user's part of it, all entries with that user, is stored at once or not at all, and only if what
     it replaces has not changed. The positions move when everything is stored. A store that can do more
@@ -139,6 +148,7 @@ class Change:
     quarantined: Sequence[Quarantined] = ()
     counters: Counters = Counters()
     computed_at: int | None = None
+    audit: tuple[int, bytes] | None = None
 
 
 class BoundLog(NamedTuple):
@@ -194,9 +204,9 @@ def guard_entries(entries: Entries, stored: Sequence[bytes | None]) -> None:
 
 
 def guard_catalog(
-    expected_revision: int, expected: Mapping[int, int], revision: int, reached: Mapping[int, int]
+    expected_revision: int, expected: Mapping[int, int] | None, revision: int, reached: Mapping[int, int]
 ) -> None:
-    """Check a catalog's replacement against the state in the same transaction.
+    """Check a catalog's replacement against the state in the same transaction; `expected` None is any.
 
     Raises:
         Overtaken: the catalog, or what is applied, has moved on.
@@ -204,8 +214,19 @@ def guard_catalog(
     if expected_revision != revision:
         message = f"the catalog is at revision {revision}, not {expected_revision}"
         raise Overtaken(message)
-    if dict(expected) != dict(reached):
+    if expected is not None and dict(expected) != dict(reached):
         message = "events were applied meanwhile"
+        raise Overtaken(message)
+
+
+def guard_audit(audit: tuple[int, bytes] | None, count: int) -> None:
+    """Check that an entry follows the last one of the audit list, read in the same transaction.
+
+    Raises:
+        Overtaken: another entry came first.
+    """
+    if audit is not None and audit[0] != count:
+        message = f"the audit list has {count} entries, not {audit[0]}"
         raise Overtaken(message)
 
 
@@ -265,8 +286,8 @@ class Store(Protocol):
         """Return the stored attributes of each user, None where there are none."""
         ...
 
-    def every_user(self) -> Iterable[tuple[bytes, bytes]]:
-        """Yield every user id with its figures, in no order."""
+    def survey(self) -> AbstractContextManager[Survey]:
+        """Open a view of every record; it may be held open while changes are committed."""
         ...
 
     def counters(self) -> Counters:
@@ -276,10 +297,14 @@ class Store(Protocol):
     def commit(self, change: Change) -> None:
         """Store a change durably.
 
+        With a store that cannot do all of it at once, the audit entry is in the last write, that of the
+        positions: it stands there once the whole change does.
+
         Raises:
-            Overtaken: a partition is not at its expected state, or the catalog moved on: nothing is
-                stored. Or another worker has written what the change was computed from: the rest of
-                the users' parts may be stored.
+            Overtaken: a partition is not at its expected state, the catalog moved on, or the audit list has
+                another entry: nothing is stored. Or another worker has written what the change was computed
+                from, or the audit list got another entry meanwhile: the rest of the users' parts may be
+                stored.
             ChangeTooLarge: a user's part is too large: nothing is stored.
             StoreBusy: some parts may be stored.
         """
@@ -289,11 +314,36 @@ class Store(Protocol):
         """Return the catalog's revision (0: empty) and its record."""
         ...
 
-    def put_catalog(self, expected_revision: int, record: bytes, reached: Mapping[int, int]) -> None:
-        """Replace the catalog and raise its revision by one.
+    def put_catalog(
+        self,
+        expected_revision: int,
+        record: bytes,
+        reached: Mapping[int, int] | None,
+        audit: tuple[int, bytes] | None = None,
+    ) -> None:
+        """Replace the catalog and raise its revision by one, in one write with an entry of the audit list.
+
+        `reached` None is for a catalog that does not depend on how far the partitions are.
 
         Raises:
-            Overtaken: the revision, or how far a partition has been reached, differs from what was read.
+            Overtaken: the revision, how far a partition has been reached, or the audit list differs from
+                what was read.
+        """
+        ...
+
+    def audit(self, after: int, count_max: int) -> Sequence[bytes]:
+        """Return the records of audit entries in the order of their numbers (1, 2, ...), from after one."""
+        ...
+
+    def audit_end(self) -> tuple[int, bytes | None]:
+        """Return how many audit entries there are, and the record of the last one."""
+        ...
+
+    def record_audit(self, expected: int, record: bytes) -> None:
+        """Append an entry to the audit list if it has exactly `expected` entries; see `rung.store.audit`.
+
+        Raises:
+            Overtaken: it has another number of entries.
         """
         ...
 
@@ -310,7 +360,10 @@ class Store(Protocol):
         ...
 
     def reset(self, catalog_record: bytes) -> None:
-        """Forget the log and all that was derived from it, and put a catalog in place of the old one."""
+        """Forget the log and all that was derived from it, and put a catalog in place of the old one.
+
+        The audit list stays: it is of what people did.
+        """
         ...
 
     def close(self) -> None:

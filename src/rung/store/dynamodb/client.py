@@ -1,7 +1,8 @@
 """Calls to DynamoDB: signed and sent by aiodynamo, retried here and nowhere else.
 
 The store's methods are called from threads, while calls are cheapest from one event loop. So a client runs a
-loop in a thread of its own; whoever wants something of it hands over a coroutine and waits.
+loop in a thread of its own; whoever wants something of it hands over a coroutine and waits. Who has a loop
+already uses a `LoopClient` in it, and saves the way there and back.
 
 Every call is safe to repeat, because every write is guarded by what it replaces or gives the same result
 twice. A call whose outcome is unknown is simply sent again; that it happened the first time shows as a guard
@@ -112,41 +113,32 @@ class _OneAttempt(RetryConfig):
         raise RetryTimeout
 
 
-class DynamoClient:
-    """A client with an event loop of its own. Safe to use from several threads."""
+class LoopClient:
+    """A client for the event loop that it is first used in."""
 
     def __init__(self, settings: DynamoSettings) -> None:
-        """Start the loop; nothing is sent yet."""
+        """Take the settings; nothing is opened yet."""
         self._settings = settings
         self.usage = Usage()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="dynamodb", daemon=True)
-        self._thread.start()
-        self._session, self._client = self.run(self._connected())
         self._room = asyncio.Semaphore(settings.concurrent_calls)
+        self._session: aiohttp.ClientSession | None = None
+        self._client: Client | None = None
 
-    async def _connected(self) -> tuple[aiohttp.ClientSession, Client]:
-        # Needs a running loop.
-        session = aiohttp.ClientSession(
+    def _opened(self) -> Client:
+        # A session needs a running loop.
+        self._session = session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._settings.concurrent_calls),
             timeout=aiohttp.ClientTimeout(total=self._settings.request_timeout_seconds),
         )
         endpoint = URL(self._settings.endpoint_url) if self._settings.endpoint_url else None
         region, credentials = self._settings.region, Credentials.auto()
-        return session, Client(_Sender(session), credentials, region, endpoint, throttle_config=_OneAttempt())
+        self._client = Client(_Sender(session), credentials, region, endpoint, throttle_config=_OneAttempt())
+        return self._client
 
-    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine in the client's loop, and return its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def close(self) -> None:
-        """Close the connections and end the loop. Closing twice is fine."""
-        if self._loop.is_closed():
-            return
-        self.run(self._session.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+    async def disconnect(self) -> None:
+        """Close the connections. Doing it twice is fine."""
+        if self._session is not None:
+            await self._session.close()
 
     async def call(self, operation: str, payload: Json) -> Json:
         """Send one call, again after a failure that passes, and return the answer.
@@ -162,7 +154,8 @@ class DynamoClient:
             async with self._room:
                 self.usage.calls[operation] += 1
                 try:
-                    answer: Json = await self._client.send_request(action=operation, payload=payload)
+                    client = self._client or self._opened()
+                    answer: Json = await client.send_request(action=operation, payload=payload)
                 except Exception as error:
                     cause = self._passing_cause(operation, error)
                 else:
@@ -255,6 +248,30 @@ class DynamoClient:
 
     def _place(self) -> str:
         return self._settings.endpoint_url or f"DynamoDB in {self._settings.region}"
+
+
+class DynamoClient(LoopClient):
+    """A client with an event loop of its own. Safe to use from several threads."""
+
+    def __init__(self, settings: DynamoSettings) -> None:
+        """Start the loop; nothing is sent yet."""
+        super().__init__(settings)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="dynamodb", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine in the client's loop, and return its result."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def close(self) -> None:
+        """Close the connections and end the loop. Closing twice is fine."""
+        if self._loop.is_closed():
+            return
+        self.run(self.disconnect())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 def _message(error: AIODynamoError) -> str:

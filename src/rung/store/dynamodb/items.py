@@ -11,6 +11,9 @@
     PREFIX-state          k, n: "catalog", 0
                             v  revision; g  generation; c  catalog; p  partitions that were begun
                             ln, lp  name and partitions of the log that the positions refer to
+                            an  number of audit entries (absent: 0)
+                          "audit", number
+                            x  an audit entry
                           "partition/G/P", 0
                             o, e  offset and event time applied (e absent: none); b  offset reached
                             v  catalog revision in force; counters: ce cd cb cq cl ca
@@ -19,16 +22,17 @@
                           "payload/G/P/OFFSET", piece
                             x  a further piece of a payload
 
-Everything that is derived from the log carries the generation; a reset raises it, so all of it is out of
-sight at once, and what is left is swept up at leisure. Numbers are DynamoDB numbers, records binary.
+What people did, catalog and audit, stays. Everything that is derived from the log carries the generation; a
+reset raises it, so all of it is out of sight at once, and what is left is swept up at leisure. Numbers are
+DynamoDB numbers, records binary.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -55,7 +59,7 @@ class Tables(msgspec.Struct, frozen=True):
 
 def binary(value: bytes) -> dict[str, str]:
     """Return a binary value."""
-    return {"B": base64.b64encode(value).decode("ascii")}
+    return {"B": b2a_base64(value, newline=False).decode("ascii")}
 
 
 def number(value: int) -> dict[str, str]:
@@ -71,7 +75,7 @@ def text(value: str) -> dict[str, str]:
 def bytes_of(item: Item, name: str) -> bytes | None:
     """Return an item's binary attribute, None if it has none."""
     found = item.get(name)
-    return None if found is None else base64.b64decode(found["B"])
+    return None if found is None else a2b_base64(found["B"])
 
 
 def integer_of(item: Item, name: str, absent: int = 0) -> int:
@@ -103,6 +107,11 @@ def state_key(kind: str, place: int = 0) -> dict[str, dict[str, str]]:
 CATALOG_KEY: Final = state_key("catalog")
 
 
+AUDIT_KIND: Final = "audit"
+LASTING_KINDS: Final = frozenset({"catalog", AUDIT_KIND})
+"""The keys of the state table that carry no generation."""
+
+
 def partition_kind(generation: int, partition: int) -> str:
     """Return the first part of a partition's key."""
     return f"partition/{generation}/{partition}"
@@ -131,6 +140,7 @@ class Head(msgspec.Struct, frozen=True):
     catalog: bytes | None
     partitions: tuple[int, ...]
     log: BoundLog | None
+    audited: int
 
     @classmethod
     def of(cls, item: Item) -> Head:
@@ -141,12 +151,35 @@ class Head(msgspec.Struct, frozen=True):
             bytes_of(item, "c"),
             tuple(sorted(int(each["N"]) for each in item["p"]["L"])),
             BoundLog(item["ln"]["S"], integer_of(item, "lp")) if "ln" in item else None,
+            integer_of(item, "an"),
         )
 
 
 def partitions_value(partitions: tuple[int, ...]) -> dict[str, list[dict[str, str]]]:
     """Return the list of the partitions that were begun."""
     return {"L": [number(partition) for partition in partitions]}
+
+
+class AuditWrites(NamedTuple):
+    """What appends an audit entry: a change of the catalog's item under a condition, and the entry's item."""
+
+    update: str
+    condition: str
+    values: Mapping[str, Mapping[str, str]]
+    put: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, table: str, audit: tuple[int, bytes]) -> AuditWrites:
+        """Return what appends an entry to a list of so many."""
+        expected, record = audit
+        values = {":an": number(expected + 1)} | ({":was_an": number(expected)} if expected else {})
+        item = {**state_key(AUDIT_KIND, expected + 1), "x": binary(record)}
+        return cls(
+            "an = :an",
+            "an = :was_an" if expected else "attribute_not_exists(an)",
+            values,
+            {"Put": {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(k)"}},
+        )
 
 
 class PartitionState(msgspec.Struct, frozen=True):
@@ -161,12 +194,17 @@ class PartitionState(msgspec.Struct, frozen=True):
 NOT_BEGUN: Final = PartitionState(NOTHING_APPLIED, -1, 0, Counters())
 
 
+def applied_of(item: Item) -> Applied:
+    """Return how far a partition is applied, by its item."""
+    return Applied(integer_of(item, "o"), integer_of(item, "e") if "e" in item else None)
+
+
 def partition_state(item: Item | None) -> PartitionState:
     """Read a partition's item; None is a partition of which nothing was begun."""
     if item is None:
         return NOT_BEGUN
     return PartitionState(
-        Applied(integer_of(item, "o"), integer_of(item, "e") if "e" in item else None),
+        applied_of(item),
         integer_of(item, "b"),
         integer_of(item, "v"),
         Counters(

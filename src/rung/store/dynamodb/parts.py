@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, Final
 
 from rung.store.dynamodb.items import (
@@ -61,15 +62,17 @@ class Write:
 
 @dataclass(slots=True)
 class _UserChange:
-    figures: tuple[bytes | None, bytes] | None = None
-    attributes: tuple[bytes | None, bytes] | None = None
-    transactions: list[tuple[bytes, bytes | None, bytes]] = field(
-        default_factory=list[tuple[bytes, bytes | None, bytes]]
+    figures: tuple[bytes | None, bytes | None] | None = None
+    attributes: tuple[bytes | None, bytes | None] | None = None
+    transactions: list[tuple[bytes, bytes | None, bytes | None]] = field(
+        default_factory=list[tuple[bytes, bytes | None, bytes | None]]
     )
 
 
 def calls_of(change: Change, tables: Tables, generation: int) -> list[list[Write]]:
     """Return the writes of every user's part, packed into calls; no part is divided between calls.
+
+    A part that removes a user's figures or attributes names both, so that an item is not left with neither.
 
     Raises:
         ChangeTooLarge: a part has more than one call can take.
@@ -110,15 +113,20 @@ def _parts(change: Change, tables: Tables, generation: int) -> Iterator[list[Wri
         yield writes
 
 
-def _transaction_write(table: str, key: bytes, before: bytes | None, after: bytes) -> Write:
-    put: dict[str, Any] = {"TableName": table, "Item": {"k": binary(key), "h": binary(after)}}
+def _transaction_write(table: str, key: bytes, before: bytes | None, after: bytes | None) -> Write:
+    guarded: dict[str, Any] = {"TableName": table}
     if before is None:
-        put["ConditionExpression"] = "attribute_not_exists(k)"
+        guarded["ConditionExpression"] = "attribute_not_exists(k)"
     else:
-        put["ConditionExpression"] = "h = :h"
-        put["ExpressionAttributeValues"] = {":h": binary(before)}
-    size = len(key) + len(after) + _NAMES_BYTES
-    return Write(table, key, {"Put": put}, {"h": before}, {"h": after}, size)
+        guarded["ConditionExpression"] = "h = :h"
+        guarded["ExpressionAttributeValues"] = {":h": binary(before)}
+    if after is None:
+        size = len(key) + len(before or b"") + _NAMES_BYTES
+        request = {"Delete": {**guarded, "Key": {"k": binary(key)}}}
+    else:
+        size = len(key) + len(after) + _NAMES_BYTES
+        request = {"Put": {**guarded, "Item": {"k": binary(key), "h": binary(after)}}}
+    return Write(table, key, request, {"h": before}, {"h": after}, size)
 
 
 def _user_writes(
@@ -132,47 +140,61 @@ def _user_writes(
     before: dict[str, bytes | None] = {}
     after: dict[str, bytes | None] = {}
     older: list[Write] = []
-    newest = attributes = b""
+    size = len(key) + _NAMES_BYTES
     if changed.figures is not None:
         old, new = changed.figures
-        *older_parts, newest = split_figures(new, PART_BYTES_MAX)
-        stored_parts = [] if old is None else split_figures(old, PART_BYTES_MAX)[:-1]
+        parts = [] if new is None else split_figures(new, PART_BYTES_MAX)
+        older_parts, stored_parts = parts[:-1], [] if old is None else split_figures(old, PART_BYTES_MAX)[:-1]
         older = [
             _part_write(table, part_key(generation, index, user), part)
-            for index, part in enumerate(older_parts)
-            if index >= len(stored_parts) or stored_parts[index] != part
+            for index, (stored, part) in enumerate(zip_longest(stored_parts, older_parts))
+            if stored != part
         ]
-        before["d"], after["d"] = None if old is None else digest(old), digest(new)
-        sets |= {"f": binary(newest), "d": binary(digest(new))}
+        before["d"], after["d"] = (None if record is None else digest(record) for record in (old, new))
+        if new is None:
+            removed += ["f", "d"]
+        else:
+            sets |= {"f": binary(parts[-1]), "d": binary(digest(new))}
+            size += len(parts[-1])
         if older_parts:
             sets["n"] = number(len(older_parts))
         else:
             removed.append("n")
         _guard(guards, values, "d", before["d"])
     if changed.attributes is not None:
-        before["a"], attributes = changed.attributes
-        after["a"] = attributes
-        sets["a"] = binary(attributes)
+        before["a"], after["a"] = changed.attributes
+        if after["a"] is None:
+            removed.append("a")
+        else:
+            sets["a"] = binary(after["a"])
+            size += len(after["a"])
         _guard(guards, values, "a", before["a"])
-    values |= {f":{name}": value for name, value in sets.items()}
-    expression = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
-    if removed:
-        expression += " REMOVE " + ", ".join(removed)
-    update = {
+    assert None not in after.values() or len(after) == 2
+    request: dict[str, Any] = {
         "TableName": table,
         "Key": {"k": binary(key)},
-        "UpdateExpression": expression,
         "ConditionExpression": " AND ".join(guards),
-        "ExpressionAttributeValues": values,
     }
-    size = len(key) + len(newest) + len(attributes) + _NAMES_BYTES
-    return [*older, Write(table, key, {"Update": update}, before, after, size)]
+    is_empty = all(value is None for value in after.values())
+    if not is_empty:
+        values |= {f":{name}": value for name, value in sets.items()}
+        request["UpdateExpression"] = "SET " + ", ".join(f"{name} = :{name}" for name in sets)
+        if removed:
+            request["UpdateExpression"] += " REMOVE " + ", ".join(removed)
+    if values:
+        request["ExpressionAttributeValues"] = values
+    action = "Delete" if is_empty else "Update"
+    return [*older, Write(table, key, {action: request}, before, after, size)]
 
 
-def _part_write(table: str, key: bytes, part: bytes) -> Write:
-    """Write an older part; it is guarded by its user's item, which is in the same call."""
-    put = {"TableName": table, "Item": {"k": binary(key), "f": binary(part)}}
-    return Write(table, key, {"Put": put}, {}, {"f": part}, len(key) + len(part) + _NAMES_BYTES)
+def _part_write(table: str, key: bytes, part: bytes | None) -> Write:
+    """Write or delete (None) an older part; it is guarded by its user's item, which is in the same call."""
+    if part is None:
+        request = {"Delete": {"TableName": table, "Key": {"k": binary(key)}}}
+    else:
+        request = {"Put": {"TableName": table, "Item": {"k": binary(key), "f": binary(part)}}}
+    size = len(key) + len(part or b"") + _NAMES_BYTES
+    return Write(table, key, request, {}, {"f": part}, size)
 
 
 def _guard(guards: list[str], values: dict[str, dict[str, str]], name: str, before: bytes | None) -> None:

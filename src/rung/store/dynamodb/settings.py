@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-PARTITIONS_MAX: Final = 99
-"""One transaction moves the state of all partitions with the catalog, and has room for 100 items."""
+PARTITIONS_MAX: Final = 98
+"""One transaction moves all partitions with the catalog and an audit entry, and has room for 100 items."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,22 @@ another together with its revision in every partition, so no change can be opene
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from rung.store.dynamodb.client import DynamoClient, GuardFailed, Json
+from rung.store.dynamodb.client import LoopClient, GuardFailed, Json
 from rung.store.dynamodb.items import (
+    AUDIT_KIND,
     CATALOG_KEY,
+    AuditWrites,
     Head,
+    Item,
     PartitionState,
     Tables,
+    applied_of,
     binary,
+    bytes_of,
     counter_values,
+    integer_of,
     number,
     partition_kind,
     partition_state,
@@ -28,17 +34,25 @@ from rung.store.dynamodb.items import (
 )
 from rung.store.dynamodb.reads import UNITS, get_items
 from rung.store.dynamodb.settings import PARTITIONS_MAX
-from rung.store.port import Applied, BoundLog, Change, Counters, Overtaken, StoreError
+from rung.store.port import Applied, BoundLog, Change, Counters, Overtaken, StoreError, guard_audit
 
 CATALOG_BYTES_MAX: Final = 350 << 10
 _ITEM_BYTES: Final = 512
 """About the size of a partition's item."""
 
 
+class Places(NamedTuple):
+    """How far partitions are applied, and of which generation and catalog that is."""
+
+    generation: int
+    revision: int
+    applied: Mapping[int, Applied]
+
+
 class State:
     """Reads and moves the catalog and the partitions. Its coroutines run in the client's loop."""
 
-    def __init__(self, client: DynamoClient, tables: Tables) -> None:
+    def __init__(self, client: LoopClient, tables: Tables) -> None:
         """Take an open client."""
         self._client = client
         self._table = tables.state
@@ -88,6 +102,41 @@ class State:
             if head.generation == generation:
                 return head, {place: partition_state(by_kind.get(kind)) for place, kind in kinds.items()}
 
+    @staticmethod
+    def keys_of(generation: int, partitions: Sequence[int]) -> list[Json]:
+        """Return the keys of partitions' items."""
+        return [state_key(partition_kind(generation, partition)) for partition in partitions]
+
+    async def is_current(self, generation: int, partition: int) -> bool:
+        """Tell whether a generation is the present one; a partition's item is deleted with its generation."""
+        found = await get_items(self._client, self._table, self.keys_of(generation, [partition]))
+        return bool(found) or (await self.head()).generation == generation
+
+    async def places(
+        self, generation: int, partitions: Sequence[int], items: Sequence[Item]
+    ) -> Places | None:
+        """Return how far partitions are applied, by their items as they were just read.
+
+        A partition's item tells the catalog's revision, and is deleted with its generation; so the catalog's
+        own item, which may be large, is only read where an item is missing.
+
+        Returns:
+            None if a catalog was put in place meanwhile.
+
+        Raises:
+            StoreError: there is no catalog's item.
+        """
+        if len(items) < len(partitions):
+            head, states = await self.look(partitions)
+            applied = {partition: state.applied for partition, state in states.items()}
+            return Places(head.generation, head.revision, applied)
+        revisions = {integer_of(item, "v") for item in items}
+        if len(revisions) > 1:
+            return None
+        by_kind = {item["k"]["S"]: applied_of(item) for item in items}
+        applied = {place: by_kind[partition_kind(generation, place)] for place in partitions}
+        return Places(generation, revisions.pop(), applied)
+
     async def begin(self, change: Change) -> dict[int, PartitionState]:
         """Return the states of a change's partitions, after making items for those that are new.
 
@@ -106,6 +155,7 @@ class State:
                 raise Overtaken(
                     f"partition {partition} is applied up to {found.offset}, not {expected.offset}"
                 )
+        guard_audit(change.audit, head.audited)
         new = sorted(set(change.applied) - set(head.partitions))
         if not new:
             return states
@@ -205,39 +255,51 @@ class State:
         states = await self._of_partitions(list(change.applied))
         return all(states[partition].applied == applied for partition, applied in change.applied.items())
 
-    async def put_catalog(self, expected_revision: int, record: bytes, reached: Mapping[int, int]) -> None:
-        """See `Store.put_catalog`."""
+    async def put_catalog(
+        self,
+        expected_revision: int,
+        record: bytes,
+        reached: Mapping[int, int] | None,
+        audit: tuple[int, bytes] | None,
+    ) -> None:
+        """See `Store.put_catalog`; the partitions must stand still while they get the new revision."""
         head = await self.head()
         if head.revision != expected_revision:
             raise Overtaken(f"the catalog is at revision {head.revision}, not {expected_revision}")
-        states = await self._of_partitions(head.partitions)
-        found = {partition: state.reached for partition, state in states.items() if state.reached >= 0}
-        if found != dict(reached):
-            raise Overtaken("events were applied meanwhile")
-        revision = number(expected_revision + 1)
-        updates = [
-            {
-                "Update": {
-                    "TableName": self._table,
-                    "Key": state_key(partition_kind(head.generation, partition)),
-                    "UpdateExpression": "SET v = :v",
-                    "ConditionExpression": "b = :b AND v = :was_v",
-                    "ExpressionAttributeValues": {
-                        ":v": revision,
-                        ":b": number(state.reached),
-                        ":was_v": number(expected_revision),
-                    },
-                }
+        guard_audit(audit, head.audited)
+        ends: dict[int, int | None] = dict.fromkeys(head.partitions)
+        if reached is not None:
+            states = await self._of_partitions(head.partitions)
+            ends |= {partition: state.reached for partition, state in states.items()}
+            if {partition: end for partition, end in ends.items() if end != -1} != dict(reached):
+                raise Overtaken("events were applied meanwhile")
+        others = [self._revision_update(head, partition, end) for partition, end in ends.items()]
+        expression, condition = "SET v = :v, c = :c", ""
+        values: dict[str, Json] = {
+            ":v": number(head.revision + 1),
+            ":c": _catalog_value(record),
+            ":was_p": partitions_value(head.partitions),
+        }
+        if audit is not None:
+            due = AuditWrites.of(self._table, audit)
+            expression, condition = f"{expression}, {due.update}", f" AND {due.condition}"
+            values |= due.values
+            others.append(due.put)
+        update = self._head_update(head, expression, values, condition)
+        await self._replace_catalog(head, [update, *others], record, audit)
+
+    def _revision_update(self, head: Head, partition: int, reached: int | None) -> Json:
+        """Give a partition the catalog's next revision, if it is reached as far as that and no further."""
+        values = {":v": number(head.revision + 1), ":was_v": number(head.revision)}
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": state_key(partition_kind(head.generation, partition)),
+                "UpdateExpression": "SET v = :v",
+                "ConditionExpression": "v = :was_v" if reached is None else "v = :was_v AND b = :b",
+                "ExpressionAttributeValues": values if reached is None else {**values, ":b": number(reached)},
             }
-            for partition, state in states.items()
-        ]
-        await self._replace_catalog(
-            head,
-            "SET v = :v, c = :c",
-            {":v": revision, ":c": _catalog_value(record), ":was_p": partitions_value(head.partitions)},
-            updates,
-            record,
-        )
+        }
 
     async def reset(self, record: bytes) -> int:
         """Put a catalog in place in a new generation, in which nothing is known; return the former one."""
@@ -252,19 +314,22 @@ class State:
             ":was_p": partitions_value(head.partitions),
         }
         expression = "SET v = :v, g = :g, c = :c, p = :p REMOVE ln, lp"
-        await self._replace_catalog(head, expression, values, deletes, record)
+        await self._replace_catalog(
+            head, [self._head_update(head, expression, values), *deletes], record, None
+        )
         return head.generation
 
     async def _replace_catalog(
-        self, head: Head, expression: str, values: Json, others: Sequence[Json], record: bytes
+        self, head: Head, writes: Sequence[Json], record: bytes, audit: tuple[int, bytes] | None
     ) -> None:
         try:
-            await self._transact([self._head_update(head, expression, values), *others])
+            await self._transact(writes)
         except GuardFailed as error:
             # An attempt whose answer was lost may have done it.
             now = await self.head()
-            if (now.revision, now.catalog) != (head.revision + 1, record):
-                raise Overtaken("the catalog or a partition has moved on") from error
+            is_done = (now.revision, now.catalog) == (head.revision + 1, record)
+            if not is_done or not (audit is None or await self.holds(audit)):
+                raise Overtaken("the catalog, a partition or the audit list has moved on") from error
         await self.head()
 
     async def bind(self, log: BoundLog) -> BoundLog:
@@ -288,14 +353,19 @@ class State:
             return bound
         return log
 
-    def _head_update(self, head: Head, expression: str, values: Json) -> Json:
+    async def holds(self, audit: tuple[int, bytes]) -> bool:
+        """Tell whether an audit entry stands where it was to be appended."""
+        items = await get_items(self._client, self._table, [state_key(AUDIT_KIND, audit[0] + 1)])
+        return bool(items) and bytes_of(items[0], "x") == audit[1]
+
+    def _head_update(self, head: Head, expression: str, values: Json, condition: str = "") -> Json:
         """Change the catalog's item, if it is as it was read; `:was_p` in the values are the partitions."""
         return {
             "Update": {
                 "TableName": self._table,
                 "Key": CATALOG_KEY,
                 "UpdateExpression": expression,
-                "ConditionExpression": "v = :was_v AND g = :was_g AND p = :was_p",
+                "ConditionExpression": "v = :was_v AND g = :was_g AND p = :was_p" + condition,
                 "ExpressionAttributeValues": {
                     **values,
                     ":was_v": number(head.revision),

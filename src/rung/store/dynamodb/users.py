@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from rung.store.backoff import Backoff
-from rung.store.dynamodb.client import DynamoClient
+from rung.store.dynamodb.client import LoopClient
 from rung.store.dynamodb.items import Item, Tables, bytes_of, digest, integer_of, part_key, user_key
 from rung.store.dynamodb.reads import items_of
 from rung.store.port import StoreBusy
@@ -24,59 +24,71 @@ class UserItem(NamedTuple):
     offset: int
 
 
-def _user_of(item: Item, older: Sequence[Item | None]) -> UserItem | None:
-    """Read a user's item with its older parts; None if they do not belong together."""
-    newest = bytes_of(item, "f")
-    figures = None
-    if newest is not None:
-        parts = [None if part is None else bytes_of(part, "f") for part in older]
-        present = [part for part in parts if part is not None]
-        if len(present) < len(parts):
-            return None
-        figures = join_figures([*present, newest])
-        if older and digest(figures) != bytes_of(item, "d"):
-            return None
+def _user_of(item: Item, figures: bytes | None) -> UserItem:
     return UserItem(figures, bytes_of(item, "a"), integer_of(item, "o", -1))
+
+
+def _joined(item: Item, older: Sequence[Item | None]) -> bytes | None:
+    """Return the figures of an item and its older parts; None if they do not belong together."""
+    parts = [None if part is None else bytes_of(part, "f") for part in (*older, item)]
+    present = [part for part in parts if part is not None]
+    if len(present) < len(parts):
+        return None
+    figures = join_figures(present)
+    return figures if digest(figures) == bytes_of(item, "d") else None
 
 
 class Users:
     """Reads users. Its coroutines run in the client's loop."""
 
-    def __init__(self, client: DynamoClient, tables: Tables) -> None:
+    def __init__(self, client: LoopClient, tables: Tables) -> None:
         """Take an open client."""
         self._client = client
         self._table = tables.users
 
     async def read(self, generation: int, user_ids: Sequence[bytes]) -> list[UserItem | None]:
-        """Read users as they are now; one whose older parts do not fit its item is read again."""
+        """Read users as they are now."""
+        keys = dict.fromkeys(user_key(generation, user_id) for user_id in user_ids)
+        return await self.complete(
+            generation, user_ids, await items_of(self._client, self._table, list(keys))
+        )
+
+    async def complete(
+        self, generation: int, user_ids: Sequence[bytes], items: Mapping[bytes, Item]
+    ) -> list[UserItem | None]:
+        """Return users whose items were just read; those whose older parts do not fit are read again."""
+        prefix = user_key(generation, b"")
         found: dict[bytes, UserItem] = {}
-        wanted = list(dict.fromkeys(user_ids))
+        wanted: list[bytes] = []
         backoff = Backoff()
         for _ in range(_READ_ATTEMPTS_MAX):
-            keys = {user_key(generation, user_id): user_id for user_id in wanted}
-            items = {
-                keys[key]: item
-                for key, item in (await items_of(self._client, self._table, list(keys))).items()
-            }
-            parts = await items_of(
-                self._client,
-                self._table,
-                [
-                    part_key(generation, part, user_id)
-                    for user_id, item in items.items()
-                    for part in range(integer_of(item, "n"))
-                ],
-            )
-            wanted.clear()
-            for user_id, item in items.items():
-                count = integer_of(item, "n")
-                older = [parts.get(part_key(generation, part, user_id)) for part in range(count)]
-                user = _user_of(item, older)
-                if user is None:
-                    wanted.append(user_id)
+            in_parts: dict[bytes, Item] = {}
+            for key, item in items.items():
+                if "n" in item:
+                    in_parts[key[len(prefix) :]] = item
                 else:
-                    found[user_id] = user
+                    found[key[len(prefix) :]] = _user_of(item, bytes_of(item, "f"))
+            wanted = await self._join(generation, in_parts, found) if in_parts else []
             if not wanted:
                 return [found.get(user_id) for user_id in user_ids]
             await asyncio.sleep(backoff.next_seconds())
+            items = await items_of(self._client, self._table, [prefix + user_id for user_id in wanted])
         raise StoreBusy(f"the parts of {len(wanted)} users changed during each of {_READ_ATTEMPTS_MAX} reads")
+
+    async def _join(
+        self, generation: int, in_parts: Mapping[bytes, Item], found: dict[bytes, UserItem]
+    ) -> list[bytes]:
+        """Find users whose figures are in several parts, and return those whose parts do not fit."""
+        keys = {
+            user_id: [part_key(generation, part, user_id) for part in range(integer_of(item, "n"))]
+            for user_id, item in in_parts.items()
+        }
+        parts = await items_of(self._client, self._table, [key for each in keys.values() for key in each])
+        misfits: list[bytes] = []
+        for user_id, item in in_parts.items():
+            figures = _joined(item, [parts.get(key) for key in keys[user_id]])
+            if figures is None:
+                misfits.append(user_id)
+            else:
+                found[user_id] = _user_of(item, figures)
+        return misfits
