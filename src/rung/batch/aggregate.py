@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from rung.batch.duck import Claim, DuckEngine, Span
+from rung.batch.duck import FIGURES_SCHEMA, Claim, DuckEngine, Span
 from rung.batch.resolve import resolve
 from rung.batch.snapshots import FORMAT, FileMark, Snapshot, Snapshots, version_key
 from rung.campaign.catalog import Catalog, CountedVersion
@@ -31,6 +31,8 @@ from rung.store.records import decode_transactions
 
 PARTS_MAX: Final = 8
 """How many files of merged transactions a partition may have before they are joined into one."""
+
+_GROUP_ROWS: Final = 1 << 20
 
 Owners = Callable[[Sequence[str]], Sequence[int | None]]
 """Tells the digest of the user whose transaction each id is, None where nobody's is known."""
@@ -102,6 +104,50 @@ def check_coverage(lake: LakeState, ends: Mapping[int, int]) -> None:
             )
 
 
+def disowned_by(
+    claims: Sequence[Claim], owners: Owners, before: Mapping[int, Sequence[str]]
+) -> dict[int, list[str]]:
+    """Return the transactions of each partition that a user of another one claimed first, sorted.
+
+    Args:
+        claims: All claims of transactions with several, sorted by transaction.
+        owners: Tells what is known of the owners.
+        before: What was disowned before, and stays so.
+    """
+    lost = {partition: set(ids) for partition, ids in before.items()}
+    contested = [(one, list(found)) for one, found in groupby(claims, key=lambda claim: claim.transaction_id)]
+    known = owners([one for one, _ in contested])
+    for (transaction_id, found), owner in zip(contested, known, strict=True):
+        winner = _winner(found, owner)
+        for claim in found:
+            if claim is not winner:
+                lost.setdefault(claim.partition, set()).add(transaction_id)
+    return {partition: sorted(ids) for partition, ids in sorted(lost.items())}
+
+
+def figures_name(partition: int, counted: CountedVersion) -> str:
+    """Return the name of the file of a version's figures of a partition."""
+    return f"figures-{partition}-{counted.campaign.name}-{counted.version.number}.parquet"
+
+
+def write_figures(figures: pa.Table, path: Path) -> None:
+    """Write sorted figures: equal ones are the same bytes, however a table holds them."""
+    with pq.ParquetWriter(path, FIGURES_SCHEMA, compression="zstd") as writer:
+        for first in range(0, figures.num_rows, _GROUP_ROWS):
+            # In how many chunks the rows lie would tell in how many pages they are written.
+            writer.write_table(figures.slice(first, _GROUP_ROWS).combine_chunks(), row_group_size=_GROUP_ROWS)
+
+
+def write_rejected(reasons: Mapping[int, str], path: Path) -> None:
+    """Write the reason code of each event that fits nothing before it, by its offset."""
+    offsets = sorted(reasons)
+    rejected = {
+        "offset": pa.array(offsets, pa.int64()),
+        "reason": pa.array([reasons[offset] for offset in offsets], pa.string()),
+    }
+    pq.write_table(pa.table(rejected), path)
+
+
 class _Run:
     """One aggregation."""
 
@@ -169,18 +215,7 @@ class _Run:
     def _disowned(self, spans: Sequence[Span]) -> dict[int, list[str]]:
         """Return the transactions of each partition that a user of another one claimed first."""
         before = {} if self._earlier is None else self._earlier.disowned
-        lost = {partition: set(ids) for partition, ids in before.items()}
-        claims = self._engine.contested(spans)
-        contested = [
-            (one, list(found)) for one, found in groupby(claims, key=lambda claim: claim.transaction_id)
-        ]
-        owners = self._owners([one for one, _ in contested])
-        for (transaction_id, found), owner in zip(contested, owners, strict=True):
-            winner = _winner(found, owner)
-            for claim in found:
-                if claim is not winner:
-                    lost.setdefault(claim.partition, set()).add(transaction_id)
-        return {partition: sorted(ids) for partition, ids in sorted(lost.items())}
+        return disowned_by(self._engine.contested(spans), self._owners, before)
 
     def _merge(self, span: Span) -> tuple[list[str], list[str]]:
         """Merge a partition's new events, and return its files of merged and of rejected ones."""
@@ -193,16 +228,7 @@ class _Run:
         merged.append(self._mark(path))
         if found:
             path = self._folder / f"rejected-{span.partition}.parquet"
-            offsets = sorted(found)
-            pq.write_table(
-                pa.table(
-                    {
-                        "offset": pa.array(offsets, pa.int64()),
-                        "reason": pa.array([found[offset] for offset in offsets], pa.string()),
-                    }
-                ),
-                path,
-            )
+            write_rejected(found, path)
             rejected.append(self._mark(path))
         return merged, rejected
 
@@ -225,9 +251,9 @@ class _Run:
             disowned=disowned,
             earlier=[] if before is None else [self._snapshots.path(before)],
         )
-        name = f"figures-{span.partition}-{counted.campaign.name}-{counted.version.number}.parquet"
-        pq.write_table(figures, self._folder / name, compression="zstd")
-        return self._mark(self._folder / name)
+        path = self._folder / figures_name(span.partition, counted)
+        write_figures(figures, path)
+        return self._mark(path)
 
     def _joined(self, partition: int, merged: list[str]) -> list[str]:
         """Join a partition's files of merged transactions when there are many."""

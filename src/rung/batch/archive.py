@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,9 +14,13 @@ from rung.campaign.catalog import Catalog
 from rung.faultpoints import passing
 from rung.lake.port import Lake, LakeError, LakeOvertaken
 from rung.lake.rows import rows_of
-from rung.log.port import Consumer, Log, PositionOutOfRange, Slice
+from rung.log.port import Consumer, Log, LogUnavailable, PositionOutOfRange, Slice
+from rung.store.backoff import Backoff
+from rung.store.port import StoreBusy
 
 _POLL_SECONDS_MAX: Final = 0.5
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +39,19 @@ class _Held:
     slices: list[Slice] = field(default_factory=list[Slice])
     events: int = 0
     bytes: int = 0
-    since: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+    """When there was nothing to append."""
 
     def add(self, slices: Sequence[Slice]) -> None:
-        if slices and not self.slices:
-            self.since = time.monotonic()
         self.slices.extend(slices)
         self.events += sum(len(part.payloads) for part in slices)
         self.bytes += sum(len(payload) for part in slices for payload in part.payloads)
+
+    def keep(self, partitions: AbstractSet[int]) -> None:
+        """Forget what is held of other partitions."""
+        kept = [part for part in self.slices if part.partition in partitions]
+        self.slices, self.events, self.bytes = [], 0, 0
+        self.add(kept)
 
     def is_full(self, settings: ArchiveSettings) -> bool:
         return self.events >= settings.events_max or self.bytes >= settings.bytes_max
@@ -48,6 +59,16 @@ class _Held:
     def ends(self) -> dict[int, int]:
         """Return the offset after the last event held of each partition."""
         return {part.partition: part.first_offset + len(part.payloads) for part in self.slices}
+
+
+@dataclass(frozen=True, slots=True)
+class Archiving:
+    """What an archiver has done: events appended, and held; its partitions, and why some are halted."""
+
+    appended: int
+    held: int
+    assigned: frozenset[int]
+    halted: Mapping[int, str]
 
 
 class Archiver:
@@ -62,79 +83,154 @@ class Archiver:
         self._catalog = catalog
         self._settings = settings
         self._partitions = consumer.identity().partitions
+        # Where the lake ends in each partition that is read, as far as this archiver knows.
         self._positions: dict[int, int] = {}
+        self._halted: dict[int, LakeError] = {}
         self._held = _Held()
+        self._backoff = Backoff()
 
-    def run(self, stop: threading.Event, *, until_caught_up: bool = False) -> int:
+    def run(
+        self,
+        stop: threading.Event,
+        *,
+        until_caught_up: bool = False,
+        on_progress: Callable[[Archiving], object] | None = None,
+    ) -> int:
         """Archive until `stop` is set, or until nothing is left, and return how many events were appended.
 
+        A partition whose next event the log does not have is halted, and the others go on. A log or store
+        that cannot be reached is waited for. `on_progress` is told after each step.
+
         Raises:
-            LakeError: the lake cannot be written, or the log has lost events that are not in it.
-            LogError: the log cannot be read.
+            LakeError: the lake cannot be written, or all partitions are halted, or only halted ones
+                are left with `until_caught_up`.
+            LogError: the log cannot be read, for good.
+            StoreError: the store cannot be read, for good.
         """
         appended = 0
         while not stop.is_set():
             appended += self.step()
+            if on_progress is not None:
+                halted = {partition: str(error) for partition, error in self._halted.items()}
+                on_progress(Archiving(appended, self._held.events, frozenset(self._positions), halted))
             if until_caught_up and self._is_caught_up():
                 break
         return appended + self.flush()
 
     def step(self) -> int:
-        """Read once, append if enough is held, and return how many events were appended."""
-        self._follow_assignment()
-        held, settings = self._held, self._settings
-        slices = self._consumer.poll(
-            max(settings.events_max - held.events, 1),
-            max(settings.bytes_max - held.bytes, 1),
-            min(settings.wait_seconds, _POLL_SECONDS_MAX),
-        )
-        held.add(slices)
-        waited = time.monotonic() - held.since >= settings.wait_seconds
-        return self.flush() if held.slices and (waited or held.is_full(settings)) else 0
+        """Read once, append if enough is held, and return how many events were appended.
+
+        When the log or the store cannot be reached, what is held stays in hand, and the partitions rest.
+        """
+        try:
+            self._follow_assignment()
+            self._refuse_when_all_halted()
+            self._held.add(self._read())
+            if not self._read_to():
+                self._held.since = time.monotonic()
+            appended = self.flush() if self._is_due() else 0
+        except (StoreBusy, LogUnavailable) as error:
+            seconds = self._backoff.next_seconds()
+            _log.warning("archiver_waits", extra={"seconds": seconds, "cause": str(error)})
+            self._consumer.rest(seconds)
+            return 0
+        self._backoff.reset()
+        return appended
 
     def flush(self) -> int:
         """Append what is held, and return how many events that was: 0 if another archiver has done it."""
-        held, self._held = self._held, _Held()
-        if not held.slices:
-            return 0
-        ends = held.ends()
-        expected = {partition: self._positions[partition] for partition in ends}
-        try:
-            _append(self._lake, held.slices, self._catalog(), self._partitions, expected, ends)
-        except LakeOvertaken:
-            # Another archiver has these partitions, or had them: begin again where the lake ends.
-            self._positions.clear()
-            return 0
-        self._positions |= ends
-        self._consumer.report({partition: end - 1 for partition, end in ends.items()})
+        held, after = self._held, self._read_to()
+        if after:
+            expected = {partition: self._positions[partition] for partition in after}
+            try:
+                _append(self._lake, held.slices, self._catalog(), self._partitions, expected, after)
+            except LakeOvertaken:
+                # Another archiver has these partitions, or had them: begin again where the lake ends.
+                self._positions.clear()
+                self._held = _Held()
+                return 0
+            self._positions |= after
+            self._consumer.report({partition: end - 1 for partition, end in after.items()})
+        self._held = _Held()
         return held.events
+
+    def _read(self) -> Sequence[Slice]:
+        held, settings = self._held, self._settings
+        try:
+            return self._consumer.poll(
+                max(settings.events_max - held.events, 1),
+                max(settings.bytes_max - held.bytes, 1),
+                min(settings.wait_seconds, _POLL_SECONDS_MAX),
+            )
+        except PositionOutOfRange as error:
+            # What was read of it before goes to the lake all the same.
+            self._halt(error.partition, self._read_to().get(error.partition), error)
+            return ()
+
+    def _read_to(self) -> dict[int, int]:
+        """Return where the lake will end with what is held, in the partitions where that is further on.
+
+        Offsets behind the last event that hold none, such as the markers of transactions, are passed.
+        """
+        reached = self._held.ends()
+        for partition, end in self._consumer.read_to().items():
+            reached[partition] = max(end, reached.get(partition, 0))
+        return {
+            partition: end
+            for partition, end in reached.items()
+            if partition in self._positions and end > self._positions[partition]
+        }
+
+    def _is_due(self) -> bool:
+        held, settings = self._held, self._settings
+        return held.is_full(settings) or time.monotonic() - held.since >= settings.wait_seconds
 
     def _follow_assignment(self) -> None:
         assigned = self._consumer.assignment()
-        missing = assigned - self._positions.keys()
-        lost = self._positions.keys() - assigned
-        if not missing and not lost:
+        known = self._positions.keys() | self._halted.keys()
+        if not assigned ^ known:
             return
         # What is held of a partition that went away, or came back, was read on other terms.
-        kept = [part for part in self._held.slices if part.partition not in lost | missing]
-        since, self._held = self._held.since, _Held()
-        self._held.add(kept)
-        self._held.since = since
-        for partition in lost:
-            del self._positions[partition]
+        self._held.keep(assigned & self._positions.keys())
+        for partition in known - assigned:
+            self._positions.pop(partition, None)
+            self._halted.pop(partition, None)
+        missing = assigned - known
         if not missing:
             return
-        positions = self._lake.state().positions
+        positions = self._lake.positions()
         for partition in sorted(missing):
             try:
                 self._consumer.seek(partition, positions[partition])
             except PositionOutOfRange as error:
-                raise _lost(partition, positions[partition], error) from error
-            self._positions[partition] = positions[partition]
+                self._halt(partition, positions[partition], error)
+            else:
+                self._positions[partition] = positions[partition]
+
+    def _halt(self, partition: int, position: int | None, error: PositionOutOfRange) -> None:
+        """Archive no more of a partition whose next event the log does not have."""
+        offset = self._positions.get(partition, 0) if position is None else position
+        self._halted[partition] = _lost(partition, offset, error)
+        _log.error("archive_halted", extra={"partition": partition, "cause": str(error)})
+        self._consumer.leave(partition)
+
+    def _refuse_when_all_halted(self) -> None:
+        if self._halted and self._positions.keys() <= self._halted.keys():
+            self.flush()
+            raise self._halted[min(self._halted)]
 
     def _is_caught_up(self) -> bool:
-        reached = {**self._lake.state().positions, **self._held.ends()}
-        return all(reached[partition] >= end for partition, end in self._consumer.ends().items())
+        try:
+            ends = self._consumer.ends()
+        except LogUnavailable:
+            # Unknown for now; whoever waits for it asks again.
+            return False
+        reached = {**self._lake.positions(), **self._read_to()}
+        behind = {partition for partition, end in ends.items() if reached[partition] < end}
+        if behind and behind <= self._halted.keys():
+            self.flush()
+            raise self._halted[min(behind)]
+        return not behind
 
 
 def archive_up_to(log: Log, lake: Lake, catalog: Catalog, ends: Mapping[int, int]) -> int:
@@ -147,7 +243,7 @@ def archive_up_to(log: Log, lake: Lake, catalog: Catalog, ends: Mapping[int, int
     """
     appended = 0
     while True:
-        positions = lake.state().positions
+        positions = lake.positions()
         missing = {partition: end for partition, end in ends.items() if positions[partition] < end}
         if not missing:
             return appended
@@ -191,6 +287,6 @@ def _append(
 
 def _lost(partition: int, position: int, error: PositionOutOfRange) -> LakeError:
     return LakeError(
-        f"events of partition {partition} from offset {position} on are neither in the lake nor, all of "
-        f"them, in the log: {error}. Restore the log, or begin a lake in another folder with what is left."
+        f"the lake has partition {partition} up to offset {position}, and the log does not go on from there: "
+        f"{error}. Nothing more of that partition is archived until the log has these events again"
     )

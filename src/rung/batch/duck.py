@@ -6,7 +6,7 @@ bounded by the largest of them, however long the history is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -82,6 +82,14 @@ class Claim(NamedTuple):
     appended_at: int
 
 
+def contested_claims(claims: Iterable[Claim]) -> list[Claim]:
+    """Return the claims, sorted by transaction, of those transactions that have more than one."""
+    found = list(claims)
+    ids = [claim.transaction_id for claim in found]
+    several = {one for one, other in pairwise(ids) if one == other}
+    return [claim for claim in found if claim.transaction_id in several]
+
+
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """What merging in the order of the log makes of transactions with a conflict.
@@ -126,24 +134,8 @@ class DuckEngine:
     def contested(self, spans: Sequence[Span]) -> list[Claim]:
         """Return the claims of all transactions of which events stand in more than one partition."""
         self._claims_of(spans)
-        self._table(
-            "claimed",
-            """
-            SELECT hash("transaction_id") AS "h" FROM "claims" GROUP BY 1
-            HAVING min("partition") <> max("partition")
-            """,
-        )
-        found = self._rows(
-            """
-            SELECT "transaction_id", "partition", min("user_id"), min("appended_at") FROM "claims" c
-            SEMI JOIN "claimed" t ON hash(c."transaction_id") = t."h"
-            GROUP BY "transaction_id", "partition" ORDER BY "transaction_id", "partition"
-            """
-        )
-        claims = [Claim(*row) for row in found]
-        ids = [claim.transaction_id for claim in claims]
-        several = {one for one, other in pairwise(ids) if one == other}
-        return [claim for claim in claims if claim.transaction_id in several]
+        self._table(sql.CLAIMED, sql.claimed())
+        return contested_claims(Claim(*row) for row in self._rows(sql.contested()))
 
     def merge(self, span: Span, resolve: Resolve) -> Mapping[int, str]:
         """Merge a span's transactions into the relation `merged`, until the next call.
@@ -222,6 +214,26 @@ class DuckEngine:
             return FIGURES_SCHEMA.empty_table()
         return self._arrow(sql.summed(" UNION ALL ".join(parts))).cast(FIGURES_SCHEMA)
 
+    def added_figures(self, files: Sequence[Path], added: Sequence[pa.Table]) -> pa.Table:
+        """Return the sums of the figures in files and in tables, sorted."""
+        relations = {f"added_{index}": table for index, table in enumerate(added)}
+        parts = [f'SELECT "user_id" AS "owner", * EXCLUDE "user_id" FROM "{name}"' for name in relations]
+        if files:
+            parts.append(f'SELECT "user_id" AS "owner", * EXCLUDE "user_id" FROM {parquet(files)}')
+        if not parts:
+            return FIGURES_SCHEMA.empty_table()
+        return self.query(sql.summed(" UNION ALL ".join(parts)), **relations).cast(FIGURES_SCHEMA)
+
+    def users_in(self, files: Sequence[Path]) -> list[str]:
+        """Return the users of files, each once, in order."""
+        if not files:
+            return []
+        return (
+            self.query(f'SELECT DISTINCT "user_id" FROM {parquet(files)} ORDER BY "user_id"')
+            .column("user_id")
+            .to_pylist()
+        )
+
     def query(self, text: str, **relations: pa.Table) -> pa.Table:
         """Return the answer to a query, which finds tables under the names given, and files by `parquet`.
 
@@ -287,7 +299,7 @@ class DuckEngine:
             for span in spans
             if span.known
         ]
-        self._view("claims", " UNION ALL ".join(['SELECT * FROM "new_claims"', *known]))
+        self._view(sql.CLAIMS, " UNION ALL ".join(['SELECT * FROM "new_claims"', *known]))
 
     def _view(self, name: str, query: str) -> None:
         # A name may have been a table before: merged transactions are read from a query, or from files.
@@ -333,7 +345,7 @@ def _no_events() -> str:
 def parquet(paths: Sequence[str | Path]) -> str:
     """Return Parquet files as a relation of a query."""
     listed = ", ".join(f"'{_text(path)}'" for path in paths)
-    return f"readparquet([{listed}], hive_partitioning = false)"
+    return f"read_parquet([{listed}], hive_partitioning = false)"
 
 
 def _text(path: str | Path) -> str:

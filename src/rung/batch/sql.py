@@ -6,6 +6,8 @@
     merged      transaction_id, user_id, attributes, before, status, "at", amount
                 one row for each transaction whose history grew; `before` steps of it were known
     figures     owner, series, period, token, value
+    claims      transaction_id, "partition", user_id, appended_at
+                one row for each event, of all partitions; two users claim what stands in more than one
 
 Merging is the law of `rung.transaction.merge` on relations. Most transactions have one event, which is then
 what is kept: they are told from the others by a set of hashes, and never grouped. Of several events the
@@ -29,6 +31,8 @@ SEVERAL: Final = "several"
 LONGEST: Final = "longest"
 CONFLICTING: Final = "conflicting"
 MERGED: Final = "merged"
+CLAIMS: Final = "claims"
+CLAIMED: Final = "claimed"
 RESOLVED: Final = "resolved"
 """Merged transactions with a conflict, which the caller provides; with the columns of `merged`."""
 
@@ -41,6 +45,23 @@ _FITS: Final = " AND ".join(
         *(f'e."{name}" = w."{name}"[1:len(e."status")]' for name in ("status", "at", "amount")),
     ]
 )
+
+
+def claimed() -> str:
+    """Return the query for the hashes of transactions that may stand in more than one partition."""
+    return f"""
+SELECT hash("transaction_id") AS "h" FROM "{CLAIMS}" GROUP BY hash("transaction_id")
+HAVING min("partition") <> max("partition")
+"""
+
+
+def contested() -> str:
+    """Return the query for the first claim of each of those transactions in each partition, sorted."""
+    return f"""
+SELECT "transaction_id", "partition", min("user_id") AS "user_id", min("appended_at") AS "appended_at"
+FROM "{CLAIMS}" c SEMI JOIN "{CLAIMED}" t ON hash(c."transaction_id") = t."h"
+GROUP BY "transaction_id", "partition" ORDER BY "transaction_id", "partition"
+"""
 
 
 def repeated() -> str:
@@ -126,20 +147,20 @@ ORDER BY "user_id", "series", "period", "token"
 """
 
 
-def histories(relation: str, attributes: Mapping[str, AttributeType]) -> str:
+def histories(relation: str, attributes: Mapping[str, AttributeType], owner: str = '"user_id"') -> str:
     """Return the query for the relation that plans read, of merged transactions; the owner is the user."""
     columns = "".join(
-        f", {_attribute(name, kind)} AS {_quoted(attribute_column(name))}"
+        f", {attribute_sql(name, kind)} AS {_quoted(attribute_column(name))}"
         for name, kind in attributes.items()
     )
     return f"""
-SELECT "user_id" AS "owner", "before", CAST(len("status") AS BIGINT) AS "after",
+SELECT {owner} AS "owner", "before", CAST(len("status") AS BIGINT) AS "after",
   "status", "at", "amount"{columns}
 FROM "{relation}"
 """
 
 
-def _attribute(name: str, kind: AttributeType) -> str:
+def attribute_sql(name: str, kind: AttributeType) -> str:
     """Return an attribute's value: it was checked when the event was archived, if it was declared then."""
     text = f"""json_extract_string("attributes", '$."{name}"')"""
     match kind:

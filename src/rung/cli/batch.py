@@ -5,8 +5,14 @@ from __future__ import annotations
 import typer
 
 from rung.cli.batch_aggregate import aggregate
+from rung.cli.batch_close import adjust, close
+from rung.cli.batch_verify import repair, verify
 
 app = typer.Typer(
     help="Aggregate everything again, prove the store equal, repair and settle.", rich_markup_mode=None
 )
 app.command()(aggregate)
+app.command()(verify)
+app.command()(repair)
+app.command()(close)
+app.command()(adjust)

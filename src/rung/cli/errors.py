@@ -42,8 +42,15 @@ def explained(error: Exception) -> CommandError | None:
         place = f"{error.filename}: " if error.filename is not None else ""
         return CommandError(f"{place}{error.strerror or error}", ExitCode.FAILED)
 
+    from rung.batch.examine import ReadTwice
+    from rung.batch.lease import BatchRuns
+    from rung.batch.report import ReportUnreadable
+    from rung.batch.settled import SettledDamaged, SettleRefused
+    from rung.batch.snapshots import SnapshotDamaged
+    from rung.batch.verify import CatalogMoved
     from rung.bootstrap import NotInitialised, WorkerRuns
     from rung.campaign.catalog import CatalogRefused, CatalogUnreadable
+    from rung.lake.port import LakeError, LakeOvertaken
     from rung.log.files import UnreadableFile
     from rung.log.port import LogError
     from rung.settings import SettingsError
@@ -61,6 +68,15 @@ def explained(error: Exception) -> CommandError | None:
         (CatalogRefused, ExitCode.BAD_INPUT),
         (CatalogUnreadable, ExitCode.FAILED),
         (UnreadableFile, ExitCode.BAD_INPUT),
+        (BatchRuns, ExitCode.BUSY),
+        (CatalogMoved, ExitCode.BUSY),
+        (ReadTwice, ExitCode.BUSY),
+        (ReportUnreadable, ExitCode.BAD_INPUT),
+        (SettleRefused, ExitCode.PROBLEMS),
+        (SettledDamaged, ExitCode.FAILED),
+        (SnapshotDamaged, ExitCode.FAILED),
+        (LakeError, ExitCode.FAILED),
+        (LakeOvertaken, ExitCode.BUSY),
         (Overtaken, ExitCode.BUSY),
         (FigureOverflow, ExitCode.FAILED),
         (LogError, ExitCode.FAILED),
