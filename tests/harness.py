@@ -61,10 +61,13 @@ def user_records(store: Store) -> dict[bytes, bytes]:
 
 
 def stored_figures(store: Store) -> dict[FigureKey, int]:
-    """Return every figure that is not zero of every user, as `Oracle.figures` does."""
+    """Return every figure that is not zero of every user, as `Oracle.figures` does.
+
+    What a version counted before a later one took over from it is left out: it counts those periods no more.
+    """
     catalog = decode_catalog(store.catalog()[1])
     names = {
-        counted.series[measure.name]: (counted.campaign, counted.version.number, measure)
+        counted.series[measure.name]: (counted, measure)
         for counted in catalog.versions
         for measure in counted.version.measures
     }
@@ -73,7 +76,10 @@ def stored_figures(store: Store) -> dict[FigureKey, int]:
         for series, ordinal, _token, value in figures(record):
             if series == MARKS:
                 continue
-            campaign, version, measure = names[series]
+            counted, measure = names[series]
+            if not counted.periods[0] <= ordinal <= counted.periods[1]:
+                continue
+            campaign, version = counted.campaign, counted.version.number
             period = period_text(campaign.calendar.kind, ordinal)
             key = (campaign.name, version, user_id.decode(), measure.name, period)
             if measure.kind is MeasureKind.DISTINCT:

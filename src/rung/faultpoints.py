@@ -23,6 +23,11 @@ POINTS: Final = {
     "claims_settled": "an aggregation knows whose the transactions are, and has written nothing",
     "partition_aggregated": "an aggregation has written some partitions, but not all",
     "snapshot_made": "an aggregation has written all files but the manifest",
+    "closing_written": "a closing, an adjustment or grants have their rows in a file, and no manifest",
+    "repairing": "a repair knows what a user lacks, and has stored nothing of it",
+    "past_aggregated": "a backfill has the past of a version, and has added nothing of it",
+    "backfilling": "a backfill knows what some users lack, and has stored nothing of it",
+    "backfilled": "a backfill has added the past to every user, and not said that the version is complete",
     "waiting": "a worker keeps its events in hand, because the log or the store cannot be reached",
 }
 
@@ -38,6 +43,11 @@ def arm(point: str, action: Callable[[], object]) -> None:
     if point not in POINTS:
         raise KeyError(point)
     _armed[point] = action
+
+
+def disarm(point: str) -> None:
+    """Do nothing at a point any more."""
+    _armed.pop(point, None)
 
 
 def passing(point: str) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Final, Self, TypeAlias
+from dataclasses import dataclass
+from typing import Final, Self
 
 import numpy as np
 import pyarrow as pa
 
 from rung.batch.duck import DuckEngine, parquet
+from rung.batch.examined import Cause, Examined, Figures, without_zeros
 from rung.batch.resolve import transaction_events
 from rung.campaign.catalog import Catalog, CountedVersion
 from rung.lake.port import LakeState
@@ -35,9 +35,6 @@ from rung.transaction.attributes import read_object
 from rung.transaction.merge import StoredTransactions, distinct, merge
 from rung.transaction.routing import partition_of
 
-Figures: TypeAlias = "Counter[tuple[int, int, int]]"
-"""(series, period ordinal, token) -> value; those that are zero are left out."""
-
 _READ_ATTEMPTS_MAX: Final = 50
 _NO_EVENTS: Final = pa.table(
     {
@@ -52,71 +49,6 @@ _NO_EVENTS: Final = pa.table(
         "sequence": pa.array([], pa.int64()),
     }
 )
-
-
-class Cause(StrEnum):
-    """Why a user's records are not what the lake gives, with the sentence that explains it."""
-
-    sentence: str
-
-    def __new__(cls, code: str, sentence: str) -> Self:
-        """Make the member that equals its code and carries its sentence."""
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.sentence = sentence
-        return member
-
-    MISSED_EVENT = (
-        "missed_event",
-        "The records and the figures lack the same events, as if they had never come.",
-    )
-    TRANSACTION_BEHIND = (
-        "transaction_behind",
-        "A transaction's record is missing or too short, and the figures hold its events.",
-    )
-    TRANSACTION_ALTERED = "transaction_altered", "A transaction's record contradicts its events."
-    TRANSACTION_UNKNOWN = "transaction_unknown", "A transaction's record has no event."
-    SUM_MISMATCH = "sum_mismatch", "The figures are not the sum of what the records contribute."
-    WRONG_VERSION = "wrong_version", "The figures of a version are those that another version's rules give."
-    ATTRIBUTES = "attributes", "The user's attributes are not those that were told last."
-    UNKNOWN = "unknown", "Records and figures are wrong, and do not explain each other."
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """A user as of an offset.
-
-    Attributes:
-        user_id, partition: The user.
-        offset: The offset up to which the record claims to hold the user's events.
-        causes: What is wrong; empty if nothing is.
-        expected, found: The figures that the lake gives and those stored, of the versions that are compared.
-        transactions: The ids of transactions whose record is wrong.
-        record, attributes: What is stored.
-        due_attributes: The record of attributes that is due (None: none).
-        stored: The record of each transaction, by its id, as it was read.
-        due: The record that is due for each (None: none).
-    """
-
-    user_id: str
-    partition: int
-    offset: int
-    causes: tuple[Cause, ...]
-    expected: Figures
-    found: Figures
-    transactions: tuple[str, ...]
-    record: bytes | None
-    attributes: bytes | None
-    due_attributes: bytes | None
-    stored: Mapping[str, bytes | None] = field(default_factory=dict[str, "bytes | None"])
-    due: Mapping[str, bytes | None] = field(default_factory=dict[str, "bytes | None"])
-
-    @property
-    def drift(self) -> Figures:
-        """What has to be added to the stored figures."""
-        drift: Figures = Counter(self.expected)
-        drift.subtract(self.found)
-        return _without_zeros(drift)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +274,7 @@ class Examiner:
         columns = (added.owners, added.series, added.periods, added.tokens, added.values)
         for owner, series, period, token, value in zip(*(part.tolist() for part in columns), strict=True):
             totals[owner][series, period, token] += value
-        return [_without_zeros(total) for total in totals]
+        return [without_zeros(total) for total in totals]
 
     def _stored(self, record: bytes | None) -> Figures:
         """Return the stored figures of the versions that are compared, of the periods that they count."""
@@ -401,10 +333,6 @@ def _of(counted: CountedVersion, values: Figures) -> dict[tuple[str, int, int], 
         for (series, period, token), value in values.items()
         if series in names
     }
-
-
-def _without_zeros(values: Figures) -> Figures:
-    return Counter({key: value for key, value in values.items() if value != 0})
 
 
 def _until(events: pa.Table, offset: int) -> pa.Table:

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from rung.batch.examine import Examined, Figures
+from rung.batch.examined import Examined, Figures
 from rung.batch.report import Report
 from rung.batch.verify import examine_all
 from rung.batch.workshop import Workshop

@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rung.batch.examine import Cause, Examined
+from rung.batch.examined import Cause, Examined
 
 FORMAT: Final = 1
 _SUMMARY: Final = "report.json"

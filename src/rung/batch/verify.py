@@ -20,7 +20,8 @@ import xxhash
 from rung.batch.archive import archive_up_to
 from rung.batch.compare import differing_attributes, differing_figures, differing_transactions
 from rung.batch.duck import Span
-from rung.batch.examine import Examined, Examiner
+from rung.batch.examine import Examiner
+from rung.batch.examined import Examined
 from rung.batch.report import FORMAT, Report, causes_of, finding_of
 from rung.batch.resolve import resolve
 from rung.batch.snapshots import Snapshot, version_key

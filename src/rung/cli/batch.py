@@ -6,6 +6,7 @@ import typer
 
 from rung.cli.batch_aggregate import aggregate
 from rung.cli.batch_close import adjust, close
+from rung.cli.batch_backfill import backfill
 from rung.cli.batch_verify import repair, verify
 
 app = typer.Typer(
@@ -13,6 +14,7 @@ app = typer.Typer(
 )
 app.command()(aggregate)
 app.command()(verify)
+app.command()(backfill)
 app.command()(repair)
 app.command()(close)
 app.command()(adjust)

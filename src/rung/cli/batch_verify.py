@@ -93,7 +93,7 @@ def _print_report_json(report: Report, folder: str) -> None:
 
 
 def _print_report(report: Report) -> None:
-    from rung.batch.examine import Cause
+    from rung.batch.examined import Cause
     from rung.cli.output import count_of, print_table, say
 
     say(
