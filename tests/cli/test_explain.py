@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.command import SPEC, Rung, purchase, trim, write_lines
+from harness import user_records
 from rung import bootstrap
 from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog
@@ -244,10 +245,10 @@ def test_every_user_of_wild_traffic(rung: Rung, tmp_path: Path) -> None:
         bootstrap.opened_store(home, read_only=True) as store,
     ):
         catalog = Catalog.decode(store.catalog()[1])
-        for user, record in store.every_user():
+        for user, record in user_records(store).items():
             partition = partition_of(user, 4)
             end = store.standing(user, partition).applied.offset
-            events = events_of(log, user.decode(), partition, end)
+            events = events_of(log.scan(partition, 0, end + 1), user.decode(), partition)
             stored = store.transactions(transaction_ids(events, catalog))
             for counted in catalog.versions:
                 # Two weeks, and the months that they lie in.

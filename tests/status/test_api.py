@@ -256,13 +256,8 @@ def test_campaigns(rig: Rig) -> None:
                 "period": "month",
                 "effective": "next",
                 "counts_until": None,
-                "versions": [
-                    {
-                        "version": 0,
-                        "counts_from": "2021-01",
-                        "measures": {"payments": "count", "total": "money"},
-                    }
-                ],
+                "schedule": [{"version": 0, "first": "2021-01", "last": None}],
+                "versions": [{"version": 0, "measures": {"payments": "count", "total": "money"}}],
             }
         ]
     }

@@ -1,85 +1,59 @@
-"""The campaigns that are applied: which versions are counted, for which periods, under which ids.
+"""The campaigns that are applied: what is counted of them under which ids, and which version serves.
 
-Applying may add and may end, but never changes what has been counted:
+What is counted is fixed when a version is applied (`CountedVersion`):
 
 - A version's rules, and a campaign's time zone, period, currency, effective period and attributes
   stay as they were applied; other rules are another version, another zone is another campaign.
-- A version's `counts_from` stays, a shadow version stays a shadow.
-- An applied version may come to count fewer periods (a later version takes over, or `counts_until`
-  is added or moved back), never more: transactions of an added period may have passed it uncounted,
-  and it would show a wrong figure without a word. A campaign is prolonged by a further version,
-  with the same rules if need be, that counts from the period after the old `counts_until`.
+- An applied version may come to count fewer periods (a later version of the spec takes over, or
+  `counts_until` is added or moved back, or it is retired), never more: transactions of an added period may
+  have passed it uncounted, and it would show a wrong figure without a word.
+
+Which version serves is a pointer, the campaign's schedule. The specs' `counts_from` place each version in it
+when it is added; after that `activate` and `roll_back` move it, and what is counted stays as it is. Every
+version counts all that it serves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from itertools import pairwise
 
-import msgspec
+from rung.campaign.calendar import Period
+from rung.campaign.catalog_record import CatalogUnreadable, Contents, decode, encode
+from rung.campaign.changes import added_entries, changes, continued, narrowed, numbered
+from rung.campaign.counted import CountedVersion, last_of, periods_of, periods_text, uncounted
+from rung.campaign.model import AttributeType, Campaign
+from rung.campaign.schedule import Entry, Schedule, Span
 
-from rung.campaign.model import AttributeType, Campaign, Version
-from rung.campaign.spec.campaign import load
-from rung.campaign.spec.canonical import canonical, rules
-from rung.campaign.spec.errors import InvalidSpec
+__all__ = ["CAMPAIGNS_MAX", "EARLIER_MAX", "Catalog", "CatalogRefused", "CatalogUnreadable", "CountedVersion"]
 
 CAMPAIGNS_MAX = 100
 """The most campaigns of one catalog."""
 
-RECORD_FORMAT = 1
-"""The form that `Catalog.encode` writes."""
+EARLIER_MAX = 20
+"""How many activations of one campaign can be taken back."""
 
 
 class CatalogRefused(Exception):
-    """A campaign cannot be applied; `reasons` are all of them, each with what to do instead."""
+    """The catalog cannot be changed so; `reasons` are all of them, each with what to do instead."""
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
         self.reasons = reasons
         super().__init__("\n".join(reasons))
 
 
-class CatalogUnreadable(Exception):
-    """The stored catalog is of another release, or damaged."""
-
-
-@dataclass(frozen=True, slots=True)
-class CountedVersion:
-    """A version that is counted.
-
-    `series` gives each measure a small positive id, under which its figures are stored and which no
-    other measure ever gets. `starts` maps a partition to the offset of the last event that was
-    applied when this version was; it is empty if the version was there from the beginning.
-    """
-
-    campaign: Campaign
-    version: Version
-    series: Mapping[str, int]
-    starts: Mapping[int, int]
-
-    @property
-    def periods(self) -> tuple[int, int]:
-        """The ordinals of the first and the last period that it counts, both included.
-
-        They are the schedule's: from `counts_from` to the period before the next version's, or to
-        `counts_until`. A shadow version counts every period.
-        """
-        earliest, latest = self.campaign.calendar.span()
-        first = self.version.counts_from
-        if first is None:
-            return earliest.ordinal, latest.ordinal
-        last = (self.campaign.counts_until or latest).ordinal
-        for version in self.campaign.versions:
-            if version.counts_from is not None and version.counts_from > first:
-                return first.ordinal, min(last, version.counts_from.ordinal - 1)
-        return first.ordinal, last
-
-
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All applied campaigns by name, and their versions in the order in which they were applied."""
+    """All applied campaigns by name, and their versions in the order in which they were applied.
+
+    `earlier` has the schedules before each activation that can be taken back, the last one last.
+    """
 
     campaigns: Mapping[str, Campaign] = field(default_factory=dict[str, Campaign])
     versions: tuple[CountedVersion, ...] = ()
+    earlier: Mapping[str, tuple[Schedule, ...]] = field(default_factory=dict[str, tuple[Schedule, ...]])
 
     @property
     def attributes(self) -> Mapping[str, AttributeType]:
@@ -97,10 +71,24 @@ class Catalog:
             for name, type_ in campaign.user_attributes.items()
         }
 
-    def apply(self, campaign: Campaign, starts: Mapping[int, int]) -> Catalog:
-        """Return the catalog with a campaign added, or with its new versions and its schedule.
+    def versions_of(self, campaign: str) -> dict[int, CountedVersion]:
+        """Return the counted versions of a campaign by their numbers."""
+        return {
+            counted.version.number: counted for counted in self.versions if counted.campaign.name == campaign
+        }
 
-        Applying what is applied already returns an equal catalog.
+    def version(self, name: str, number: int) -> CountedVersion:
+        """Return a version of a campaign.
+
+        Raises:
+            CatalogRefused: there is no such campaign or version.
+        """
+        return self._find(name, number)[1]
+
+    def apply(self, campaign: Campaign, starts: Mapping[int, int]) -> Catalog:
+        """Return the catalog with a campaign added, or with its new versions and its end.
+
+        Applying what is applied already returns an equal catalog, whatever was activated since.
 
         Args:
             campaign: the campaign as its spec has it, all of its versions included.
@@ -112,26 +100,106 @@ class Catalog:
         applied = self.campaigns.get(campaign.name)
         reasons = [*self._clashes(campaign)]
         if applied is not None:
-            reasons += _changes(applied, campaign)
+            reasons += changes(applied, campaign, self.versions_of(campaign.name))
         elif len(self.campaigns) >= CAMPAIGNS_MAX:
             reasons.append(f"campaign {campaign.name}: a catalog has at most {CAMPAIGNS_MAX} campaigns")
         if reasons:
             raise CatalogRefused(tuple(reasons))
         return self._with(campaign, starts)
 
+    def activate(self, name: str, number: int, period: Period) -> Catalog:
+        """Return the catalog in which a version serves from a period on, up to the schedule's next entry.
+
+        Raises:
+            CatalogRefused: there is no such version, it does not count those periods or is not complete, the
+                campaign has ended before, or nothing would change.
+        """
+        campaign, counted = self._find(name, number)
+        who = f"campaign {name}: version {number}"
+        moved = replace(campaign, schedule=campaign.schedule.with_entries([Entry(period, number)]))
+        reasons: list[str] = []
+        if campaign.counts_until is not None and period > campaign.counts_until:
+            reasons.append(
+                f"{who} cannot serve from {period}: the campaign counts until {campaign.counts_until}; "
+                "choose a period up to that"
+            )
+        elif moved.spans() == campaign.spans():
+            reasons.append(f"{who} serves from {period} on already: nothing would change")
+        next_number = max(numbered(campaign)) + 1
+        reasons += (
+            f"{who} counts {_counts_text(counted)}, and would serve {_span_text(campaign, span)}: add "
+            f"version {next_number} with the same rules and without counts_from, and activate that"
+            for counted, span in uncounted(moved, self.versions_of(name))
+        )
+        if not counted.complete:
+            reasons.append(
+                f"{who} is partial, because its past has not been added yet: "
+                f"run `rung batch backfill {name} {number}`"
+            )
+        if reasons:
+            raise CatalogRefused(tuple(reasons))
+        earlier = (*self.earlier.get(name, ()), campaign.schedule)[-EARLIER_MAX:]
+        return self._rescheduled(moved, earlier)
+
+    def roll_back(self, name: str) -> Catalog:
+        """Return the catalog with the campaign's schedule as it was before the last activation.
+
+        Raises:
+            CatalogRefused: there is no activation to take back, or a version would serve what it no longer
+                counts.
+        """
+        campaign = self._campaign(name)
+        earlier = self.earlier.get(name, ())
+        if not earlier:
+            raise CatalogRefused((f"campaign {name}: there is no activation that could be taken back",))
+        restored = replace(campaign, schedule=earlier[-1])
+        reasons = tuple(
+            f"campaign {name}: version {span.version} counts {_counts_text(counted)}, and would serve "
+            f"{_span_text(campaign, span)} again: activate a version that counts that"
+            for counted, span in uncounted(restored, self.versions_of(name))
+        )
+        if reasons:
+            raise CatalogRefused(reasons)
+        return self._rescheduled(restored, earlier[:-1])
+
+    def retire(self, name: str, number: int, current: Period) -> Catalog:
+        """Return the catalog in which a version that serves no more counts no period after `current`.
+
+        Raises:
+            CatalogRefused: there is no such version, it serves the current period or a later one, or it
+                counts no later period already.
+        """
+        campaign, counted = self._find(name, number)
+        who = f"campaign {name}: version {number}"
+        reasons = [
+            f"{who} serves {_span_text(campaign, span)}: activate another version for that first"
+            for span in campaign.spans()
+            if span.version == number and last_of(campaign, span) >= current.ordinal
+        ]
+        retired = counted.until(current.ordinal)
+        if retired == counted:
+            reasons.append(f"{who} counts {_counts_text(counted)}: nothing would change")
+        if reasons:
+            raise CatalogRefused(tuple(reasons))
+        return self._replaced(counted, retired)
+
+    def with_backfilled(self, name: str, number: int) -> Catalog:
+        """Return the catalog in which a version's past, up to its starts, has been added from the archive.
+
+        Raises:
+            CatalogRefused: there is no such version.
+        """
+        _, counted = self._find(name, number)
+        return self._replaced(counted, replace(counted, backfilled=True))
+
+    def from_the_beginning(self) -> Catalog:
+        """Return the catalog in which every version counts live from the first event on."""
+        versions = tuple(replace(counted, starts={}, backfilled=False) for counted in self.versions)
+        return replace(self, versions=versions)
+
     def encode(self) -> bytes:
         """Return the catalog as a record that `decode` reads."""
-        record = _Record(
-            format=RECORD_FORMAT,
-            campaigns=[canonical(campaign) for campaign in self.campaigns.values()],
-            versions=[
-                _VersionRecord(
-                    counted.campaign.name, counted.version.number, dict(counted.series), dict(counted.starts)
-                )
-                for counted in self.versions
-            ],
-        )
-        return msgspec.json.encode(record)
+        return encode(Contents(self.campaigns, self.versions, self.earlier))
 
     @classmethod
     def decode(cls, record: bytes | None) -> Catalog:
@@ -142,30 +210,23 @@ class Catalog:
         """
         if record is None:
             return cls()
-        try:
-            found = msgspec.json.decode(record, type=_Format).format
-            if found != RECORD_FORMAT:
-                raise CatalogUnreadable(
-                    f"the catalog has format {found}, and this release reads {RECORD_FORMAT}"
-                )
-            return cls._of(msgspec.json.decode(record, type=_Record))
-        except (msgspec.DecodeError, InvalidSpec, KeyError) as error:
-            raise CatalogUnreadable(f"the catalog's record is damaged: {error}") from error
+        found = decode(record)
+        return cls(found.campaigns, tuple(found.versions), found.earlier)
 
-    @classmethod
-    def _of(cls, record: _Record) -> Catalog:
-        loaded = [load(text, "catalog") for text in record.campaigns]
-        campaigns = {campaign.name: campaign for campaign in loaded}
-        versions = tuple(
-            CountedVersion(
-                campaigns[counted.campaign],
-                _numbered(campaigns[counted.campaign])[counted.number],
-                counted.series,
-                counted.starts,
-            )
-            for counted in record.versions
-        )
-        return cls(campaigns, versions)
+    def _campaign(self, name: str) -> Campaign:
+        if name in self.campaigns:
+            return self.campaigns[name]
+        close = get_close_matches(name, self.campaigns, n=1)
+        known = f"did you mean {close[0]}?" if close else f"there are: {', '.join(self.campaigns) or 'none'}"
+        raise CatalogRefused((f"no campaign is named {name!r}; {known}",))
+
+    def _find(self, name: str, number: int) -> tuple[Campaign, CountedVersion]:
+        campaign = self._campaign(name)
+        versions = self.versions_of(name)
+        if number not in versions:
+            known = ", ".join(map(str, sorted(versions)))
+            raise CatalogRefused((f"campaign {name} has no version {number}; there are: {known}",))
+        return campaign, versions[number]
 
     def _clashes(self, campaign: Campaign) -> Iterator[str]:
         """Yield what other campaigns declare otherwise: one event serves them all."""
@@ -185,100 +246,57 @@ class Catalog:
                         )
 
     def _with(self, campaign: Campaign, starts: Mapping[int, int]) -> Catalog:
-        numbered = _numbered(campaign)
+        applied = self.campaigns.get(campaign.name)
+        earlier = dict(self.earlier)
+        if applied is not None:
+            # What can be taken back is the activation alone: versions added since keep their place.
+            added = added_entries(applied, campaign)
+            steps = [
+                schedule.until(campaign.counts_until).with_entries(added)
+                for schedule in (*self.earlier.get(campaign.name, ()), applied.schedule)
+            ]
+            earlier[campaign.name] = tuple(one for one, following in pairwise(steps) if one != following)
+            campaign = continued(applied, campaign)
+        missing = numbered(campaign)
         versions: list[CountedVersion] = []
         for counted in self.versions:
             if counted.campaign.name == campaign.name:
-                version = numbered.pop(counted.version.number)
-                versions.append(CountedVersion(campaign, version, counted.series, counted.starts))
+                del missing[counted.version.number]
+                versions.append(narrowed(counted, campaign))
             else:
                 versions.append(counted)
         following = 1 + max((series for counted in versions for series in counted.series.values()), default=0)
-        for version in numbered.values():
+        for version in missing.values():
             series = {measure.name: following + index for index, measure in enumerate(version.measures)}
             following += len(series)
-            versions.append(CountedVersion(campaign, version, series, dict(starts)))
-        return Catalog({**self.campaigns, campaign.name: campaign}, tuple(versions))
+            periods = periods_of(campaign, version)
+            versions.append(CountedVersion(campaign, version, series, dict(starts), periods))
+        return Catalog({**self.campaigns, campaign.name: campaign}, tuple(versions), _some(earlier))
+
+    def _rescheduled(self, campaign: Campaign, earlier: tuple[Schedule, ...]) -> Catalog:
+        versions = tuple(
+            replace(counted, campaign=campaign) if counted.campaign.name == campaign.name else counted
+            for counted in self.versions
+        )
+        return Catalog(
+            {**self.campaigns, campaign.name: campaign},
+            versions,
+            _some({**self.earlier, campaign.name: earlier}),
+        )
+
+    def _replaced(self, before: CountedVersion, after: CountedVersion) -> Catalog:
+        versions = tuple(after if counted is before else counted for counted in self.versions)
+        return replace(self, versions=versions)
 
 
-def _changes(applied: Campaign, campaign: Campaign) -> Iterator[str]:
-    """Yield what would change figures that have been counted."""
-    who = f"campaign {campaign.name}"
-    for what, before, after in (
-        ("timezone", applied.calendar.zone, campaign.calendar.zone),
-        ("period", applied.calendar.kind, campaign.calendar.kind),
-        ("currency", applied.currency, campaign.currency),
-        ("effective", applied.effective, campaign.effective),
-    ):
-        if before != after:
-            yield f"{who}: {what} changes from {before} to {after}: give the campaign another name"
-    for what, before, after in (
-        ("attribute", applied.attributes, campaign.attributes),
-        ("user attribute", applied.user_attributes, campaign.user_attributes),
-    ):
-        for name, type_ in before.items():
-            if name not in after:
-                yield f"{who}: {what} {name} is gone: keep it, transactions carry it as {type_}"
-            elif after[name] is not type_:
-                yield f"{who}: {what} {name} changes from {type_} to {after[name]}: use another name"
-    if applied.calendar.kind is campaign.calendar.kind:
-        yield from _version_changes(applied, campaign)
+def _some(earlier: Mapping[str, tuple[Schedule, ...]]) -> dict[str, tuple[Schedule, ...]]:
+    """Return the entries that are not empty: what is stored is what is compared."""
+    return {name: schedules for name, schedules in earlier.items() if schedules}
 
 
-def _version_changes(applied: Campaign, campaign: Campaign) -> Iterator[str]:
-    numbered = _numbered(campaign)
-    next_number = max(number for one in (applied, campaign) for number in _numbered(one)) + 1
-    rescheduled = False
-    for before in applied.versions:
-        who = f"campaign {campaign.name}: version {before.number}"
-        after = numbered.get(before.number)
-        if after is None:
-            rescheduled = True
-            yield f"{who} is gone: keep it, its figures are in use"
-            continue
-        if rules(before) != rules(after):
-            yield f"{who} has other rules: keep it as it is, and add version {next_number}"
-        if before.counts_from != after.counts_from:
-            rescheduled = True
-            yield (
-                f"{who} counts from {after.counts_from or 'no period'}, not from "
-                f"{before.counts_from or 'no period'} as applied: keep that, and add version {next_number}"
-            )
-    if not rescheduled:
-        yield from _prolonged(applied, campaign, next_number)
+def _counts_text(counted: CountedVersion) -> str:
+    return periods_text(counted.campaign, *counted.periods)
 
 
-def _prolonged(applied: Campaign, campaign: Campaign, next_number: int) -> Iterator[str]:
-    """Yield the version that would count more periods than before; only `counts_until` can do that."""
-    until = applied.counts_until
-    for before in applied.versions:
-        after = _numbered(campaign)[before.number]
-        last_before = CountedVersion(applied, before, {}, {}).periods[1]
-        last_after = CountedVersion(campaign, after, {}, {}).periods[1]
-        if until is not None and last_after > last_before:
-            yield (
-                f"campaign {campaign.name}: counts_until moves from {until} to "
-                f"{campaign.counts_until or 'no period'}, and version {before.number} may have missed "
-                f"transactions after {until}: add version {next_number} that counts from {until.next()}"
-            )
-
-
-def _numbered(campaign: Campaign) -> dict[int, Version]:
-    return {version.number: version for version in campaign.versions}
-
-
-class _Format(msgspec.Struct):
-    format: int
-
-
-class _VersionRecord(msgspec.Struct):
-    campaign: str
-    number: int
-    series: dict[str, int]
-    starts: dict[int, int]
-
-
-class _Record(msgspec.Struct):
-    format: int
-    campaigns: list[str]
-    versions: list[_VersionRecord]
+def _span_text(campaign: Campaign, span: Span) -> str:
+    return periods_text(campaign, span.first.ordinal, last_of(campaign, span))

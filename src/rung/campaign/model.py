@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from rung.campaign.calendar import Calendar, Period
 from rung.campaign.expression import Expression
+from rung.campaign.schedule import Schedule, Span
 
 
 class AttributeType(StrEnum):
@@ -96,7 +97,8 @@ class Reward:
 class Version:
     """One immutable rule set. `identity` is the SHA-256 (hex) of its canonical form.
 
-    `counts_from` is None for a shadow version, which is counted but not served.
+    `counts_from` is the first period that the spec has it count and serve. Without one the spec has it count
+    every period and serve none; later the campaign's schedule may give it some.
     """
 
     number: int
@@ -111,7 +113,8 @@ class Version:
 class Campaign:
     """A named promotion. `versions` are in the order of their numbers and of their `counts_from`.
 
-    `counts_until` is the last counting period; None while the campaign is open-ended.
+    `counts_until` is the last counting period; None while the campaign is open-ended. `schedule` says which
+    version serves from which period on: as the versions' `counts_from` have it, until the catalog moves it.
     """
 
     name: str
@@ -122,13 +125,15 @@ class Campaign:
     user_attributes: Mapping[str, AttributeType]
     versions: tuple[Version, ...]
     counts_until: Period | None
+    schedule: Schedule
 
     def version_counting(self, period: Period) -> Version | None:
         """Return the version that serves a counting period, or None outside the campaign."""
         if self.counts_until is not None and period > self.counts_until:
             return None
-        serving = None
-        for version in self.versions:
-            if version.counts_from is not None and version.counts_from <= period:
-                serving = version
-        return serving
+        number = self.schedule.version_at(period)
+        return next((version for version in self.versions if version.number == number), None)
+
+    def spans(self) -> tuple[Span, ...]:
+        """Return which version serves which periods, in order; a version that has none is a shadow."""
+        return self.schedule.spans(self.counts_until)

@@ -1,4 +1,4 @@
-"""`rung campaign`: check, apply, list and show campaigns."""
+"""`rung campaign`: check, apply, list and show campaigns; `schedule.py` has what moves their schedules."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rung.cli.errors import CommandError, ExitCode
+from rung.cli.author import ByOption, OptionalReasonOption
+from rung.cli.diff import diff
+from rung.cli.errors import ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
+from rung.cli.schedule import activate, retire, roll_back
+from rung.cli.specs import error_mapping, load_specs, print_errors
 
 if TYPE_CHECKING:
-    from rung.campaign.catalog import Catalog
+    from rung.campaign.catalog import Catalog, CountedVersion
     from rung.campaign.model import Campaign
-    from rung.campaign.spec import SpecError
 
-app = typer.Typer(help="Check, apply, list and show campaigns.", rich_markup_mode=None)
+app = typer.Typer(
+    help="Check, apply, list and show campaigns, and choose which version serves.", rich_markup_mode=None
+)
+app.command()(activate)
+app.command("rollback")(roll_back)
+app.command()(retire)
+app.command()(diff)
 
 SpecArguments = Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Campaign files (YAML).")]
 
@@ -26,38 +35,49 @@ def check(specs: SpecArguments, as_json: JsonOption = False) -> ExitCode:
     from rung.campaign.catalog import Catalog
     from rung.cli.output import count_of, print_json, say
 
-    campaigns, errors = _load(specs)
+    campaigns, errors = load_specs(specs)
     if not errors:
         catalog = Catalog.decode(None)
         for campaign in campaigns:
             catalog = catalog.apply(campaign, {})
     if as_json:
-        print_json({"ok": not errors, "errors": [_error_mapping(error) for error in errors]})
+        print_json({"ok": not errors, "errors": [error_mapping(error) for error in errors]})
     elif not errors:
         for spec, campaign in zip(specs, campaigns, strict=True):
             say(f"{spec}: campaign {campaign.name}, {count_of(len(campaign.versions), 'version')}: fine")
     else:
-        _print_errors(errors)
+        print_errors(errors)
     return ExitCode.BAD_INPUT if errors else ExitCode.OK
 
 
 @app.command()
-def apply(specs: SpecArguments, home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> ExitCode:
-    """Check campaign files and put them into force, all of them or none."""
+def apply(
+    specs: SpecArguments,
+    reason: OptionalReasonOption = None,
+    by: ByOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
+) -> ExitCode:
+    """Check campaign files and put them into force, all of them or none.
+
+    Of a version that is applied already, nothing changes: which one serves is for `rung campaign activate`.
+    """
     from rung import bootstrap
-    from rung.cli.catalog import change_catalog
+    from rung.cli.author import author_of
+    from rung.cli.catalog import apply_campaigns
     from rung.cli.output import print_json, say
 
-    campaigns, errors = _load(specs)
+    campaigns, errors = load_specs(specs)
     if errors:
         if as_json:
-            print_json({"ok": False, "errors": [_error_mapping(error) for error in errors]})
+            print_json({"ok": False, "errors": [error_mapping(error) for error in errors]})
         else:
-            _print_errors(errors)
+            print_errors(errors)
         return ExitCode.BAD_INPUT
     opened = bootstrap.open_home(home)
+    author = author_of(by, reason)
     with bootstrap.opened_store(opened) as store:
-        before, after, starts = change_catalog(store, campaigns)
+        before, after, starts = apply_campaigns(store, campaigns, bootstrap.clock, author)
     known = {(version.campaign.name, version.version.number) for version in before.versions}
     added = [one for one in after.versions if (one.campaign.name, one.version.number) not in known]
     partial = bool(added) and any(offset >= 0 for offset in starts.values())
@@ -75,14 +95,25 @@ def apply(specs: SpecArguments, home: HomeOption = DEFAULT_HOME, as_json: JsonOp
         numbers = [str(version.version.number) for version in added if version.campaign.name == campaign.name]
         if numbers:
             say(f"Applied {campaign.name}: version {', '.join(numbers)} added")
-        elif before.campaigns.get(campaign.name) == campaign:
+        elif before.versions_of(campaign.name) == after.versions_of(campaign.name):
             say(f"Unchanged: {campaign.name}")
         else:
             say(f"Applied {campaign.name}: no version added")
     if partial:
-        say("Events were applied before: what was added counts from here on (state: partial).")
-        say(f"To count the past as well: rung --home {home} replay")
+        _say_partial(added, home)
     return ExitCode.OK
+
+
+def _say_partial(added: list[CountedVersion], home: Path) -> None:
+    from rung.cli.output import say
+
+    say("Events were applied before: what was added counts from here on (state: partial).")
+    for one in added:
+        name, number = one.campaign.name, one.version.number
+        if all(span.version != number for span in one.campaign.spans()):
+            say(f"Version {number} of {name} is a shadow: it is counted live, and serves no period.")
+            say(f"To add its past: rung --home {home} batch backfill {name} {number}")
+    say(f"To count the past of all as well: rung --home {home} replay")
 
 
 @app.command("list")
@@ -135,58 +166,23 @@ def show(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one campaign: its versions, their measures and their steps."""
+    """Show one campaign: which version serves which periods, and what each one counts."""
     import json
 
+    from rung.campaign.described import describe_versions
     from rung.campaign.spec import canonical
+    from rung.cli.catalog import campaign_of
     from rung.cli.output import print_json
-    from rung.status.evaluate import UnknownCampaign
 
     catalog = _catalog(home)
-    campaign = catalog.campaigns.get(name)
-    if campaign is None:
-        raise UnknownCampaign(name, tuple(catalog.campaigns))
+    campaign = campaign_of(catalog, name)
     if as_json:
-        print_json(json.loads(canonical(campaign)))
+        described = describe_versions(campaign, catalog.versions_of(name).values())
+        print_json(
+            {**json.loads(canonical(campaign)), "schedule": described.schedule, "counted": described.counted}
+        )
         return
     typer.echo("\n".join(_described(campaign, catalog)))
-
-
-def _load(specs: list[Path]) -> tuple[list[Campaign], list[SpecError]]:
-    """Return the campaigns, and every error of every file."""
-    from rung.campaign.spec import InvalidSpec, load
-
-    campaigns: list[Campaign] = []
-    errors: list[SpecError] = []
-    for spec in specs:
-        try:
-            campaigns.append(load(spec.read_text(encoding="utf-8"), str(spec)))
-        except InvalidSpec as invalid:
-            errors.extend(invalid.errors)
-        except UnicodeDecodeError as error:
-            raise CommandError(f"{spec}: not a text file in UTF-8 (byte {error.start})") from error
-        except OSError as error:
-            raise CommandError(f"{spec}: cannot be read: {error.strerror}") from error
-    return campaigns, errors
-
-
-def _print_errors(errors: list[SpecError]) -> None:
-    from rung.cli.output import count_of, say
-
-    for error in errors:
-        meant = f"; {error.suggestion}" if error.suggestion else ""
-        say(f"{error.file}:{error.line}:{error.column}: {error.message}{meant}")
-    say(f"error: {count_of(len(errors), 'error')} in the campaign files; nothing was applied")
-
-
-def _error_mapping(error: SpecError) -> dict[str, object]:
-    return {
-        "file": error.file,
-        "line": error.line,
-        "column": error.column,
-        "message": error.message,
-        "suggestion": error.suggestion,
-    }
 
 
 def _catalog(home: Path) -> Catalog:
@@ -204,6 +200,8 @@ def _counting_text(campaign: Campaign, at: int) -> str:
 
 
 def _described(campaign: Campaign, catalog: Catalog) -> list[str]:
+    from rung.cli.timeline import timeline
+
     calendar = campaign.calendar
     until = f", until {campaign.counts_until}" if campaign.counts_until is not None else ""
     lines = [
@@ -211,16 +209,12 @@ def _described(campaign: Campaign, catalog: Catalog) -> list[str]:
         f"  {calendar.kind}s in {calendar.zone}, {campaign.currency}{until}",
         f"  a rate applies in the {campaign.effective} {calendar.kind}",
     ]
-    partial = {
-        counted.version.number
-        for counted in catalog.versions
-        if counted.campaign.name == campaign.name and counted.starts
-    }
+    lines += ["", *(f"  {line}" for line in timeline(catalog, campaign.name))]
+    versions = catalog.versions_of(campaign.name)
     for version in campaign.versions:
-        shadow = version.counts_from is None
-        start = "shadow: counted, not served" if shadow else f"counts from {version.counts_from}"
-        note = "; events before it was applied are not counted" if version.number in partial else ""
-        lines += ["", f"  version {version.number}: {start} (identity {version.identity[:12]}){note}"]
+        complete = versions[version.number].complete
+        note = "" if complete else "; events before it was applied are not counted"
+        lines += ["", f"  version {version.number} (identity {version.identity[:12]}){note}"]
         lines.append(f"    refunds post to the {version.post_to}'s period")
         for measure in version.measures:
             where = f" where {measure.where.text}" if measure.where is not None else ""

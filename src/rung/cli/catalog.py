@@ -1,20 +1,30 @@
-"""Changing the stored catalog while a worker may be applying events."""
+"""Changing the stored catalog while workers apply events and others change it, too."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog
+from rung.campaign.described import VersionsDescription, describe_versions
 from rung.campaign.model import Campaign
+from rung.campaign.schedule import Schedule
+from rung.cli.author import Author
+from rung.cli.errors import CommandError, ExitCode
+from rung.status.evaluate import UnknownCampaign
+from rung.store.audit import decode_entry, due_audit
 from rung.store.port import Overtaken, Store
 
 _ATTEMPTS_MAX: Final = 200
 _PAUSE_SECONDS: Final = 0.005
+_ENTRIES_SHOWN_MAX: Final = 1_000
 
 
-def change_catalog(store: Store, campaigns: Sequence[Campaign]) -> tuple[Catalog, Catalog, Mapping[int, int]]:
+def apply_campaigns(
+    store: Store, campaigns: Sequence[Campaign], clock: Callable[[], int], author: Author
+) -> tuple[Catalog, Catalog, Mapping[int, int]]:
     """Apply campaigns to the stored catalog, and return it before and after, and where they start.
 
     The start of a version is how far each partition has been reached at the very moment of the
@@ -22,9 +32,10 @@ def change_catalog(store: Store, campaigns: Sequence[Campaign]) -> tuple[Catalog
 
     Raises:
         CatalogRefused: a campaign contradicts what is in force.
-        Overtaken: a worker moved on between every read and write.
+        Overtaken: others moved on between every read and write.
     """
-    for attempt in range(_ATTEMPTS_MAX):
+    names = sorted({campaign.name for campaign in campaigns})
+    for attempt in range(1, _ATTEMPTS_MAX + 1):
         reached = store.reached()
         revision, record = store.catalog()
         before = Catalog.decode(record)
@@ -34,12 +45,122 @@ def change_catalog(store: Store, campaigns: Sequence[Campaign]) -> tuple[Catalog
             after = after.apply(campaign, starts)
         if after == before:
             return before, after, starts
+        audit = due_audit(
+            store,
+            clock,
+            author.who,
+            "campaign.apply",
+            ", ".join(names),
+            _versions_by_name(before, names),
+            _versions_by_name(after, names),
+            author.reason,
+        )
         try:
-            store.put_catalog(revision, after.encode(), reached)
+            store.put_catalog(revision, after.encode(), reached, audit)
         except Overtaken:
-            if attempt == _ATTEMPTS_MAX - 1:
+            if attempt == _ATTEMPTS_MAX:
                 raise
             time.sleep(_PAUSE_SECONDS)
         else:
             return before, after, starts
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def change_campaign(
+    store: Store,
+    name: str,
+    change: Callable[[Catalog], Catalog],
+    clock: Callable[[], int],
+    action: str,
+    subject: str,
+    author: Author,
+) -> tuple[Catalog, Catalog]:
+    """Change what an applied campaign serves or counts, and return the catalog before and after.
+
+    One compare-and-set with its audit entry: it happens just if the catalog is what `change` was given. Where
+    another change came first, it is decided again, unless that one has moved the campaign's schedule: then
+    whoever decided this one has to look again.
+
+    Raises:
+        UnknownCampaign: it is not applied.
+        CatalogRefused: `change` refuses.
+        CommandError: the campaign's schedule was changed meanwhile; the text says what was done.
+        Overtaken: others came first again and again.
+    """
+    # Read before the catalog, so that whatever is changed after the catalog was read stands behind it.
+    audited = store.audit_end()[0]
+    decided_by: Schedule | None = None
+    for attempt in range(1, _ATTEMPTS_MAX + 1):
+        revision, record = store.catalog()
+        before = Catalog.decode(record)
+        schedule = campaign_of(before, name).schedule
+        if decided_by is not None and schedule != decided_by:
+            raise CommandError(_moved_text(store, name, audited), ExitCode.BUSY)
+        decided_by = schedule
+        after = change(before)
+        audit = due_audit(
+            store,
+            clock,
+            author.who,
+            action,
+            subject,
+            _versions_by_name(before, [name]),
+            _versions_by_name(after, [name]),
+            author.reason,
+        )
+        try:
+            store.put_catalog(revision, after.encode(), None, audit)
+        except Overtaken:
+            if attempt == _ATTEMPTS_MAX:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return before, after
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def campaign_of(catalog: Catalog, name: str) -> Campaign:
+    """Return a campaign by its name.
+
+    Raises:
+        UnknownCampaign: there is none.
+    """
+    if name not in catalog.campaigns:
+        raise UnknownCampaign(name, tuple(catalog.campaigns))
+    return catalog.campaigns[name]
+
+
+def period_of(campaign: Campaign, text: str) -> Period:
+    """Read a counting period of a campaign.
+
+    Raises:
+        CommandError: it is none; the text says what is due.
+    """
+    try:
+        return Period.parse(text, campaign.calendar.kind)
+    except ValueError as error:
+        kind = campaign.calendar.kind
+        raise CommandError(f"{error} (campaign {campaign.name} counts by {kind})") from error
+
+
+def _versions_by_name(catalog: Catalog, names: Sequence[str]) -> dict[str, VersionsDescription]:
+    """Return what the campaigns serve and count, by name; one that is not applied is absent."""
+    return {
+        name: describe_versions(catalog.campaigns[name], catalog.versions_of(name).values())
+        for name in names
+        if name in catalog.campaigns
+    }
+
+
+def _moved_text(store: Store, name: str, audited: int) -> str:
+    """Return what others did to a campaign since the audit list had so many entries."""
+    entries = [decode_entry(record) for record in store.audit(audited, _ENTRIES_SHOWN_MAX)]
+    done = [
+        f"{entry.who} ran {entry.action} {entry.subject} ({entry.reason or 'no reason given'})"
+        for entry in entries
+        if name in (entry.after or {})
+    ]
+    return (
+        f"the schedule of campaign {name} was changed meanwhile: {'; '.join(done)}. This change was not "
+        f"made: look at `rung campaign show {name}`, and run the command again if it is still right"
+    )

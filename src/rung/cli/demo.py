@@ -64,12 +64,13 @@ def _run(path: Path, specs: list[Path], files: list[str]) -> None:
 def _apply(home: Home, specs: list[Path]) -> None:
     from rung import bootstrap
     from rung.campaign.spec import load
-    from rung.cli.catalog import change_catalog
+    from rung.cli.author import Author
+    from rung.cli.catalog import apply_campaigns
     from rung.cli.output import say
 
     campaigns = [load(spec.read_text(encoding="utf-8"), str(spec)) for spec in specs]
     with bootstrap.opened_store(home) as store:
-        change_catalog(store, campaigns)
+        apply_campaigns(store, campaigns, bootstrap.clock, Author("rung demo", "the example data"))
     for spec, campaign in zip(specs, campaigns, strict=True):
         say(f"   {campaign.name} from {spec}")
 

@@ -202,7 +202,7 @@ def _campaigns(home: Home, store: Store) -> Finding:
     catalog = Catalog.decode(store.catalog()[1])
     if not catalog.campaigns:
         return Finding("warning", "campaigns", "none", f"rung --home {home.path} campaign apply SPEC...")
-    partial = sorted({counted.campaign.name for counted in catalog.versions if counted.starts})
+    partial = sorted({counted.campaign.name for counted in catalog.versions if not counted.complete})
     if partial:
         found = f"{count_of(len(catalog.campaigns), 'campaign')}; partial: {', '.join(partial)}"
         fix = f"to count earlier events: rung --home {home.path} replay"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,11 +11,12 @@ from rung.cli.errors import CommandError, ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
+    from rung.bootstrap import Home
     from rung.campaign.calendar import Period
     from rung.campaign.catalog import Catalog, CountedVersion
-    from rung.log.port import Log
+    from rung.log.port import Log, Slice
     from rung.status.explanation import Explanation, StepView, UserEvents
 
 
@@ -30,7 +32,7 @@ def explain(
 ) -> ExitCode:
     """Show each transaction of a period with its reason code and what it contributes.
 
-    Reads the user's events from the log. Exits with 1 if the sum differs from the stored figures.
+    Reads the user's events from the log, and from the lake what the log no longer has. Exits with 1 if the sum differs from the stored figures.
     """
     from rung import bootstrap
     from rung.campaign.catalog import Catalog
@@ -49,7 +51,8 @@ def explain(
         catalog = Catalog.decode(store.catalog()[1])
         counted, wanted = _chosen(catalog, campaign, period, version)
         standing = store.standing(key, partition)
-        events = events_of(log, user, partition, standing.applied.offset)
+        with _slices_for(opened, log, user, partition, standing.applied.offset + 1) as slices:
+            events = events_of(slices, user, partition)
         stored = store.transactions(transaction_ids(events, catalog))
     found = explain_events(catalog, counted, wanted, user, events, standing.figures, stored)
     if as_json:
@@ -62,16 +65,10 @@ def explain(
 def _chosen(
     catalog: Catalog, name: str, period_text: str, number: int | None
 ) -> tuple[CountedVersion, Period]:
-    from rung.campaign.calendar import Period
-    from rung.status.evaluate import UnknownCampaign
+    from rung.cli.catalog import campaign_of, period_of
 
-    campaign = catalog.campaigns.get(name)
-    if campaign is None:
-        raise UnknownCampaign(name, tuple(catalog.campaigns))
-    try:
-        period = Period.parse(period_text, campaign.calendar.kind)
-    except ValueError as error:
-        raise CommandError(f"{error} (campaign {name} counts by {campaign.calendar.kind})") from error
+    campaign = campaign_of(catalog, name)
+    period = period_of(campaign, period_text)
     if number is None:
         serving = campaign.version_counting(period)
         if serving is None:
@@ -86,8 +83,26 @@ def _chosen(
     raise CommandError(f"campaign {name} has no version {number}; see `rung campaign show {name}`")
 
 
-def events_of(log: Log, user: str, partition: int, last_offset: int) -> UserEvents:
-    """Read the user's events from the start of the partition up to the last one applied."""
+@contextmanager
+def _slices_for(home: Home, log: Log, user: str, partition: int, end: int) -> Generator[Iterator[Slice]]:
+    """Give the events of a partition that may be the user's, from the first one to just before an offset."""
+    from rung import bootstrap
+    from rung.lake.port import LakeError
+
+    if log.starts()[partition] == 0:
+        yield log.scan(partition, 0, end)
+        return
+    with ExitStack() as opened:
+        try:
+            whole = opened.enter_context(bootstrap.opened_whole_log(home, log))
+        except LakeError as error:
+            message = f"the log no longer has all of the user's events, and {error}"
+            raise CommandError(message, ExitCode.FAILED) from error
+        yield whole.scan_for(user, partition, end)
+
+
+def events_of(slices: Iterable[Slice], user: str, partition: int) -> UserEvents:
+    """Return the user's events among those of a partition."""
     import msgspec
 
     from rung.log.port import PositionOutOfRange
@@ -102,7 +117,7 @@ def events_of(log: Log, user: str, partition: int, last_offset: int) -> UserEven
     payloads: list[bytes] = []
     unreadable: dict[int, str] = {}
     try:
-        for part in log.scan(partition, 0, last_offset + 1):
+        for part in slices:
             for index, payload in enumerate(part.payloads):
                 # JSON may spell an id with escapes, so only their absence allows a plain search.
                 if key in payload or b"\\" in payload:

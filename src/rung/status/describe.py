@@ -7,6 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from rung.campaign.catalog import Catalog
+from rung.campaign.described import SpanDescription, schedule_of
 from rung.campaign.model import Measure, MeasureKind
 
 _AMOUNTS = frozenset({"amount", "gross_amount", "refunded_amount"})
@@ -21,15 +22,14 @@ class Unit(StrEnum):
 
 
 class VersionDescription(msgspec.Struct, frozen=True):
-    """One version and the unit of each measure; without `counts_from` it is not served."""
+    """One version and the unit of each measure."""
 
     version: int
-    counts_from: str | None
     measures: dict[str, Unit]
 
 
 class CampaignDescription(msgspec.Struct, frozen=True):
-    """One campaign; `period` is month, week or day."""
+    """One campaign; `period` is month, week or day. A version that is not in `schedule` is not served."""
 
     campaign: str
     timezone: str
@@ -37,6 +37,7 @@ class CampaignDescription(msgspec.Struct, frozen=True):
     period: str
     effective: str
     counts_until: str | None
+    schedule: tuple[SpanDescription, ...]
     versions: tuple[VersionDescription, ...]
 
 
@@ -57,10 +58,10 @@ def describe(catalog: Catalog) -> CatalogDescription:
                 campaign.calendar.kind.value,
                 campaign.effective.value,
                 None if campaign.counts_until is None else str(campaign.counts_until),
+                schedule_of(campaign),
                 tuple(
                     VersionDescription(
                         version.number,
-                        None if version.counts_from is None else str(version.counts_from),
                         {measure.name: unit_of(measure) for measure in version.measures},
                     )
                     for version in campaign.versions

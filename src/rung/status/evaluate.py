@@ -121,9 +121,7 @@ class CompiledVersion:
         """Compile a version of the catalog."""
         version = counted.version
         self.number = version.number
-        self.state = (
-            State.PARTIAL if any(offset >= 0 for offset in counted.starts.values()) else State.PROVISIONAL
-        )
+        self.state = State.PROVISIONAL if counted.complete else State.PARTIAL
         self.ladder = Ladder(version.reward, counted.campaign.user_attributes)
         self._none = {measure.name: 0 for measure in version.measures}
         distinct = {measure.name for measure in version.measures if measure.kind is MeasureKind.DISTINCT}

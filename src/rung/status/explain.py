@@ -122,7 +122,7 @@ def explain(
         campaign=counted.campaign.name,
         period=str(period),
         version=counted.version.number,
-        partial=bool(counted.starts),
+        partial=not counted.complete,
         exact=measures == stored_measures,
         measures=measures,
         stored=stored_measures,
@@ -134,7 +134,9 @@ def explain(
 def _steps_before(
     counted: CountedVersion, events: UserEvents, transactions: TransactionEvents
 ) -> Mapping[bytes, int]:
-    """Return how many steps each transaction had when the version was applied; absent is 0."""
+    """Return how many steps each transaction had that the version does not count; absent is 0."""
+    if counted.complete:
+        return {}
     start = counted.starts.get(events.partition, -1)
     rows = np.array(events.offsets, dtype=np.int64)[transactions.rows]
     early = transactions.take(np.flatnonzero(rows <= start))

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from rung.campaign.calendar import Calendar, Period, PeriodKind, zones
 from rung.campaign.model import AttributeType, Campaign, Effective, Version
+from rung.campaign.schedule import Entry, Schedule
 from rung.campaign.spec.canonical import canonical, identity
 from rung.campaign.spec.document import BYTES_MAX, DocumentError, Listing, Node, Table, read
 from rung.campaign.spec.errors import InvalidSpec, SpecError
@@ -103,8 +104,21 @@ class _CampaignReader:
             versions.append(
                 Version(rule.number, rule.counts_from, rule.measures, rule.post_to, rule.reward, identity_)
             )
+        entries = [
+            Entry(version.counts_from, version.number)
+            for version in versions
+            if version.counts_from is not None
+        ]
         return Campaign(
-            name, calendar, currency, effective, attributes, user_attributes, tuple(versions), counts_until
+            name,
+            calendar,
+            currency,
+            effective,
+            attributes,
+            user_attributes,
+            tuple(versions),
+            counts_until,
+            Schedule(tuple(entries)),
         )
 
     def _zone(self, node: Node) -> str | None:

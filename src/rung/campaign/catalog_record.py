@@ -1,0 +1,168 @@
+"""The catalog's record: JSON that starts with its format.
+
+Format 2 holds what each version counts and which version serves. Format 1 had both from the specs alone,
+which is how it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
+
+from rung.campaign.calendar import Period
+from rung.campaign.changes import numbered
+from rung.campaign.counted import CountedVersion, periods_of
+from rung.campaign.model import Campaign
+from rung.campaign.schedule import Entry, Schedule
+from rung.campaign.spec.campaign import load
+from rung.campaign.spec.canonical import canonical
+from rung.campaign.spec.errors import InvalidSpec
+
+RECORD_FORMAT = 2
+"""The form that is written."""
+
+_FIRST_FORMAT = 1
+
+
+class CatalogUnreadable(Exception):
+    """The stored catalog is of another release, or damaged."""
+
+
+class Contents(NamedTuple):
+    """What a catalog holds: campaigns and their earlier schedules by name, and all versions."""
+
+    campaigns: Mapping[str, Campaign]
+    versions: Sequence[CountedVersion]
+    earlier: Mapping[str, tuple[Schedule, ...]]
+
+
+def encode(contents: Contents) -> bytes:
+    """Return the record of a catalog."""
+    record = _Record(
+        RECORD_FORMAT,
+        [
+            _CampaignRecord(
+                canonical(campaign),
+                _entries(campaign.schedule),
+                [_entries(schedule) for schedule in contents.earlier.get(campaign.name, ())],
+            )
+            for campaign in contents.campaigns.values()
+        ],
+        [
+            _VersionRecord(
+                counted.campaign.name,
+                counted.version.number,
+                dict(counted.series),
+                dict(counted.starts),
+                counted.periods,
+                counted.backfilled,
+            )
+            for counted in contents.versions
+        ],
+    )
+    return msgspec.json.encode(record)
+
+
+def decode(record: bytes) -> Contents:
+    """Read a record.
+
+    Raises:
+        CatalogUnreadable: the record has another format, or is damaged.
+    """
+    try:
+        found = msgspec.json.decode(record, type=_Format).format
+        if found == RECORD_FORMAT:
+            return _contents(msgspec.json.decode(record, type=_Record))
+        if found == _FIRST_FORMAT:
+            return _first_contents(msgspec.json.decode(record, type=_FirstRecord))
+    except (msgspec.DecodeError, InvalidSpec, KeyError, ValueError) as error:
+        raise CatalogUnreadable(f"the catalog's record is damaged: {error}") from error
+    raise CatalogUnreadable(
+        f"the catalog has format {found}, and this release reads {_FIRST_FORMAT} and {RECORD_FORMAT}"
+    )
+
+
+def _contents(record: _Record) -> Contents:
+    campaigns: dict[str, Campaign] = {}
+    earlier: dict[str, tuple[Schedule, ...]] = {}
+    for stored in record.campaigns:
+        campaign = load(stored.spec, "catalog")
+        schedule = _schedule(campaign, stored.schedule)
+        campaigns[campaign.name] = replace(campaign, schedule=schedule)
+        if stored.earlier:
+            earlier[campaign.name] = tuple(_schedule(campaign, entries) for entries in stored.earlier)
+    versions = [
+        CountedVersion(
+            campaigns[counted.campaign],
+            numbered(campaigns[counted.campaign])[counted.number],
+            counted.series,
+            counted.starts,
+            counted.periods,
+            counted.backfilled,
+        )
+        for counted in record.versions
+    ]
+    return Contents(campaigns, versions, earlier)
+
+
+def _first_contents(record: _FirstRecord) -> Contents:
+    campaigns = {campaign.name: campaign for campaign in (load(text, "catalog") for text in record.campaigns)}
+    versions: list[CountedVersion] = []
+    for counted in record.versions:
+        campaign = campaigns[counted.campaign]
+        version = numbered(campaign)[counted.number]
+        periods = periods_of(campaign, version)
+        versions.append(CountedVersion(campaign, version, counted.series, counted.starts, periods))
+    return Contents(campaigns, versions, {})
+
+
+def _entries(schedule: Schedule) -> list[tuple[str, int]]:
+    return [(str(entry.period), entry.version) for entry in schedule.entries]
+
+
+def _schedule(campaign: Campaign, entries: Sequence[tuple[str, int]]) -> Schedule:
+    kind, versions = campaign.calendar.kind, numbered(campaign)
+    return Schedule(
+        tuple(Entry(Period.parse(text, kind), versions[number].number) for text, number in entries)
+    )
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+class _CampaignRecord(msgspec.Struct):
+    spec: str
+    schedule: list[tuple[str, int]]
+    earlier: list[list[tuple[str, int]]]
+
+
+class _VersionRecord(msgspec.Struct):
+    campaign: str
+    number: int
+    series: dict[str, int]
+    starts: dict[int, int]
+    periods: tuple[int, int]
+    backfilled: bool
+
+
+class _Record(msgspec.Struct):
+    format: int
+    campaigns: list[_CampaignRecord]
+    versions: list[_VersionRecord]
+
+
+class _FirstVersionRecord(msgspec.Struct):
+    campaign: str
+    number: int
+    series: dict[str, int]
+    starts: dict[int, int]
+
+
+class _FirstRecord(msgspec.Struct):
+    format: int
+    campaigns: list[str]
+    versions: list[_FirstVersionRecord]
