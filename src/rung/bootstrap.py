@@ -13,11 +13,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rung import settings as settings_module
 from rung.adapters import (
@@ -35,6 +35,7 @@ from rung.adapters import (
     opened_mirror,
     opened_store,
     partitions_of,
+    standings_of,
 )
 from rung.log.port import Log, LogError, LogReplaced, LogUnavailable, PositionOutOfRange
 from rung.settings import FILE_NAME
@@ -44,6 +45,7 @@ from rung.store.port import Store, StoreBusy
 if TYPE_CHECKING:
     from rung.batch.archive import Archiver
     from rung.batch.workshop import Workshop
+    from rung.lake.archived import ArchivedLog
     from rung.speed.worker import Worker
     from rung.status.api import Application
 
@@ -53,6 +55,7 @@ __all__ = [
     "NotInitialised",
     "WorkerRuns",
     "api_application",
+    "archiver_when_reachable",
     "clock",
     "initialise",
     "make_worker",
@@ -63,6 +66,7 @@ __all__ = [
     "opened_log",
     "opened_mirror",
     "opened_store",
+    "opened_whole_log",
     "opened_workshop",
     "partitions_of",
     "serve",
@@ -71,6 +75,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 class WorkerRuns(Exception):
@@ -178,6 +183,19 @@ def opened_archiver(home: Home) -> Generator[Archiver]:
 
 
 @contextmanager
+def opened_whole_log(home: Home, log: Log) -> Generator[ArchivedLog]:
+    """Give an open log together with the lake, from which what was trimmed away is read.
+
+    Raises:
+        LakeError: there is no lake, it belongs to another log, or does not have what was trimmed away.
+    """
+    from rung.lake.archived import ArchivedLog
+
+    with opened_lake(home) as lake:
+        yield ArchivedLog.whole(log, lake)
+
+
+@contextmanager
 def opened_workshop(home: Home, job: str) -> Generator[Workshop]:
     """Open what a batch job works with, and hold the lease as long as it does.
 
@@ -198,7 +216,9 @@ def opened_workshop(home: Home, job: str) -> Generator[Workshop]:
         opened_log(home) as log,
         opened_store(home) as store,
         opened_lake(home, log.identity()) as lake,
-        DuckEngine(EngineSettings(f"{chosen.memory_mib}MiB", chosen.threads, folder / "spill")) as engine,
+        DuckEngine.open(
+            EngineSettings(f"{chosen.memory_mib}MiB", chosen.threads, folder / "spill")
+        ) as engine,
     ):
         yield Workshop(log, store, lake, engine, Snapshots(folder), folder, clock)
 
@@ -220,7 +240,7 @@ def worker_process(path: Path) -> None:
     with stop_on_signals() as stop:
         try:
             with only_worker(home), ExitStack() as opened:
-                worker = _worker_when_reachable(home, stop, opened)
+                worker = _when_reachable(partial(_opened_worker, home), stop, opened, "worker_waits")
                 if worker is not None:
                     worker.run(stop)
         except LogError as error:
@@ -241,22 +261,37 @@ def _alarm_of(error: LogError) -> str:
     return "partition_halted" if isinstance(error, PositionOutOfRange) else "log_failed"
 
 
-def _worker_when_reachable(home: Home, stop: threading.Event, opened: ExitStack) -> Worker | None:
-    """Return a worker as soon as log and store can be opened, None if that is no longer wanted."""
+@contextmanager
+def _opened_worker(home: Home) -> Generator[Worker]:
+    with (
+        opened_log(home) as log,
+        opened_store(home) as store,
+        opened_mirror(home) as mirror,
+        closing(make_worker(home, log, store, mirror)) as worker,
+    ):
+        yield worker
+
+
+def archiver_when_reachable(home: Home, stop: threading.Event, opened: ExitStack) -> Archiver | None:
+    """Return an archiver as soon as one can be opened (`opened_archiver`), None if it is not wanted then."""
+    return _when_reachable(partial(opened_archiver, home), stop, opened, "archiver_waits")
+
+
+def _when_reachable(
+    opening: Callable[[], AbstractContextManager[_T]], stop: threading.Event, opened: ExitStack, event: str
+) -> _T | None:
+    """Return what can be opened as soon as log and store can be, None if that is no longer wanted."""
     backoff = Backoff()
     while not stop.is_set():
-        with ExitStack() as opening:
+        with ExitStack() as trying:
             try:
-                log = opening.enter_context(opened_log(home))
-                store = opening.enter_context(opened_store(home))
-                mirror = opening.enter_context(opened_mirror(home))
-                worker = opening.enter_context(closing(make_worker(home, log, store, mirror)))
+                found = trying.enter_context(opening())
             except (LogUnavailable, StoreBusy) as error:
                 seconds = backoff.next_seconds()
-                _log.warning("worker_waits", extra={"seconds": seconds, "cause": str(error)})
+                _log.warning(event, extra={"seconds": seconds, "cause": str(error)})
             else:
-                opened.push(opening.pop_all())
-                return worker
+                opened.push(trying.pop_all())
+                return found
         stop.wait(seconds)
     return None
 
@@ -290,6 +325,7 @@ def api_application(path: Path) -> Application:
             close=opened.close,
             limits=limits,
             partitions=partial(partitions_of, home, store, log),
+            standings=standings_of(home),
             store_is_remote=home.has_dynamodb,
             log_is_remote=home.has_kafka,
         )

@@ -92,5 +92,5 @@ def opened_scene(folder: Path, pairs: Sequence[Pair] = ()) -> Generator[Scene]:
         put_campaigns(store, pairs)
         lake = DeltaLake.create(str(folder / "lake"), log.identity(), {})
         batch = folder / "batch"
-        engine = opened.enter_context(DuckEngine(EngineSettings("512MiB", 2, batch / "spill")))
+        engine = opened.enter_context(DuckEngine.open(EngineSettings("512MiB", 2, batch / "spill")))
         yield Scene(folder, log, store, Workshop(log, store, lake, engine, Snapshots(batch), batch, clock))

@@ -11,7 +11,9 @@ that to the figures of the snapshot before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -148,8 +150,19 @@ def write_rejected(reasons: Mapping[int, str], path: Path) -> None:
     pq.write_table(pa.table(rejected), path)
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The files of one partition, and how many of its transactions grew."""
+
+    partition: int
+    merged: list[str]
+    rejected: list[str]
+    transactions: int
+    figures: dict[str, str] = field(default_factory=dict[str, str])
+
+
 class _Run:
-    """One aggregation."""
+    """One aggregation. Partitions are worked on at the same time, each by an engine of its own."""
 
     def __init__(
         self,
@@ -171,39 +184,45 @@ class _Run:
         self._number, self._folder = snapshots.begin()
         self._files: dict[str, FileMark] = {}
         self._events = 0
-        self._transactions = 0
+        self._unchanged: set[int] = set()
 
     def make(self) -> Aggregation:
         spans = [self._span(partition) for partition in self._ends]
         self._events = sum(span.end - span.first for span in spans)
         disowned = self._disowned(spans)
         passing("claims_settled")
-        merged: dict[int, list[str]] = {}
-        rejected: dict[int, list[str]] = {}
-        figures: dict[str, dict[int, str]] = {version_key(one): {} for one in self._catalog.versions}
-        for span in spans:
-            merged[span.partition], rejected[span.partition] = self._merge(span)
-            for counted in self._catalog.versions:
-                figures[version_key(counted)][span.partition] = self._figures(
-                    span, counted, merged[span.partition], disowned.get(span.partition, [])
-                )
-            passing("partition_aggregated")
-            merged[span.partition] = self._joined(span.partition, merged[span.partition])
+        with ThreadPoolExecutor(self._engine.threads) as pool:
+            done = list(pool.map(partial(self._partition, disowned), spans))
+        figures = {
+            version_key(counted): {one.partition: one.figures[version_key(counted)] for one in done}
+            for counted in self._catalog.versions
+        }
         snapshot = Snapshot(
             FORMAT,
             self._number,
             self._lake.log.name,
             self._lake.log.partitions,
             self._ends,
-            merged,
-            rejected,
+            {one.partition: one.merged for one in done},
+            {one.partition: one.rejected for one in done},
             figures,
             disowned,
             dict(sorted(self._files.items())),
         )
         passing("snapshot_made")
         self._snapshots.end(snapshot)
-        return Aggregation(snapshot, self._events, self._transactions)
+        return Aggregation(snapshot, self._events, sum(one.transactions for one in done))
+
+    def _partition(self, disowned: Mapping[int, Sequence[str]], span: Span) -> _Done:
+        """Merge one partition, and add what that brings to the figures of every version."""
+        with self._engine.sibling() as engine:
+            done = self._merge(engine, span)
+            for counted in self._catalog.versions:
+                done.figures[version_key(counted)] = self._figures(
+                    engine, span, counted, done.merged, disowned.get(span.partition, [])
+                )
+            passing("partition_aggregated")
+            return replace(done, merged=self._joined(engine, span.partition, done.merged))
 
     def _span(self, partition: int) -> Span:
         first = 0 if self._earlier is None else self._earlier.positions.get(partition, 0)
@@ -217,23 +236,32 @@ class _Run:
         before = {} if self._earlier is None else self._earlier.disowned
         return disowned_by(self._engine.contested(spans), self._owners, before)
 
-    def _merge(self, span: Span) -> tuple[list[str], list[str]]:
-        """Merge a partition's new events, and return its files of merged and of rejected ones."""
+    def _merge(self, engine: DuckEngine, span: Span) -> _Done:
+        """Merge a partition's new events; the figures are still to come."""
         merged = [] if self._earlier is None else list(self._earlier.merged.get(span.partition, []))
         rejected = [] if self._earlier is None else list(self._earlier.rejected.get(span.partition, []))
         self._keep(merged + rejected)
-        found = self._engine.merge(span, resolve)
+        found = engine.merge(span, resolve)
         path = self._folder / f"merged-{span.partition}.parquet"
-        self._transactions += self._engine.write_merged(path)
-        merged.append(self._mark(path))
+        grew = engine.write_merged(path)
+        if grew or not merged:
+            merged.append(self._mark(path))
+        else:
+            path.unlink()
+            self._unchanged.add(span.partition)
         if found:
             path = self._folder / f"rejected-{span.partition}.parquet"
             write_rejected(found, path)
             rejected.append(self._mark(path))
-        return merged, rejected
+        return _Done(span.partition, merged, rejected, grew)
 
     def _figures(
-        self, span: Span, counted: CountedVersion, merged: Sequence[str], disowned: Sequence[str]
+        self,
+        engine: DuckEngine,
+        span: Span,
+        counted: CountedVersion,
+        merged: Sequence[str],
+        disowned: Sequence[str],
     ) -> str:
         """Write a version's figures of a partition, and return the file's name."""
         before = None
@@ -242,9 +270,12 @@ class _Run:
             if disowned != self._earlier.disowned.get(span.partition, []):
                 # What counted for one user may count for another now: begin with the first event.
                 before = None
+        if before is not None and span.partition in self._unchanged:
+            self._keep([before])
+            return before
         paths = [self._snapshots.path(name) for name in merged]
-        self._engine.read_merged(paths if before is None else paths[-1:])
-        figures = self._engine.figures(
+        engine.read_merged(paths if before is None else paths[-1:])
+        figures = engine.figures(
             [counted],
             self._catalog.attributes,
             whole=before is None,
@@ -255,13 +286,13 @@ class _Run:
         write_figures(figures, path)
         return self._mark(path)
 
-    def _joined(self, partition: int, merged: list[str]) -> list[str]:
+    def _joined(self, engine: DuckEngine, partition: int, merged: list[str]) -> list[str]:
         """Join a partition's files of merged transactions when there are many."""
         if len(merged) < PARTS_MAX:
             return merged
-        self._engine.read_merged([self._snapshots.path(name) for name in merged])
+        engine.read_merged([self._snapshots.path(name) for name in merged])
         path = self._folder / f"joined-{partition}.parquet"
-        self._engine.write_merged(path)
+        engine.write_merged(path)
         for name in merged:
             del self._files[name]
             if name.startswith(f"{self._number}/"):

@@ -108,10 +108,16 @@ Resolve = Callable[[pa.Table], Resolved]
 class DuckEngine:
     """An open engine. For one thread."""
 
-    def __init__(self, settings: EngineSettings) -> None:
-        """Open it; what does not fit into memory is spilt to the folder."""
+    def __init__(self, connection: duckdb.DuckDBPyConnection, threads: int) -> None:
+        """Take over a connection; make an engine with `open`."""
+        self._connection = connection
+        self.threads = threads
+
+    @classmethod
+    def open(cls, settings: EngineSettings) -> DuckEngine:
+        """Open an engine; what does not fit into memory is spilt to the folder."""
         settings.spill_folder.mkdir(parents=True, exist_ok=True)
-        self._connection = duckdb.connect(
+        connection = duckdb.connect(
             config={
                 "memory_limit": settings.memory_limit,
                 "threads": settings.threads,
@@ -120,6 +126,11 @@ class DuckEngine:
                 "preserve_insertion_order": False,
             }
         )
+        return cls(connection, settings.threads)
+
+    def sibling(self) -> DuckEngine:
+        """Return an engine for another thread: it shares memory and threads, and has its own relations."""
+        return DuckEngine(self._connection.cursor(), self.threads)
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +176,7 @@ class DuckEngine:
         """Write the relation `merged` to a file, read it from there from now on, and return its rows."""
         self._rows(
             f"COPY (FROM \"{sql.MERGED}\") TO '{_text(path)}'"
-            " (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 131072)"
+            " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 131072)"
         )
         self.read_merged([path])
         return self._count(sql.MERGED)
@@ -324,8 +335,17 @@ class DuckEngine:
 def _reading() -> Generator[None]:
     try:
         yield
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
-        raise LakeDamaged(f"a file of the lake, or made from it, cannot be read: {error}") from error
+    except duckdb.Error as error:
+        # What it cannot make sense of within a file is of no more special kind.
+        if (
+            isinstance(error, duckdb.IOException | duckdb.InvalidInputException)
+            or type(error) is duckdb.Error
+        ):
+            raise LakeDamaged(
+                f"a file of the lake, or made from it, cannot be read: {error}. `rung lake status --check` tells "
+                "which files are not what was written; if a compaction has replaced it meanwhile, begin again"
+            ) from error
+        raise
 
 
 _NO_CLAIMS: Final = (
