@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
@@ -12,27 +11,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp
-from aiodynamo.client import Client
-from aiodynamo.credentials import Credentials
-from aiodynamo.http.aiohttp import AIOHTTP
-from yarl import URL
-
+from bench import remote_reads
 from bench.machine import PROJECT
 from bench.report import Figure
 from bench.rivals.plain_writer import PlainWriter
-from bench.serving import CONNECTIONS, read_statuses, serving
 from bench.speed import SPEC, Traffic
 from rung import bootstrap
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.servers import create_tables, create_topics
-from rung.store.dynamodb.items import binary, user_key
 from rung.store.dynamodb.store import DynamoStore
 from servers.dynamodb import ACCESS_KEY, SECRET_KEY, DynamoDbLocal
 from servers.kafka import Kafka
 
 REPEATS = 3
+DYNAMO_WARM_UPS = 2
+DYNAMO_REPEATS = 5
 PARTITIONS = 4
 KAFKA_EVENTS = 1_000_000
 KAFKA_USERS = 100_000
@@ -40,7 +34,6 @@ RIVAL_EVENTS = 200_000
 DYNAMO_EVENTS = 20_000
 DYNAMO_USERS = 5_000
 PLAIN_EVENTS = 1_500
-READ_SECONDS = 10
 RIVAL_PYTHON = PROJECT / ".bench" / "quix" / "bin" / "python"
 
 
@@ -52,7 +45,9 @@ def measure(folder: Path, scale: float) -> Iterator[Figure]:
         with DynamoDbLocal.start(folder / "dynamodb", in_memory=True) as dynamodb:
             yield from _kafka_to_dynamodb(folder, kafka.bootstrap, dynamodb.endpoint, scale)
             kafka.stop()
-            yield from _reads(folder / "dynamodb-home", dynamodb.endpoint, scale)
+            users = max(500, int(DYNAMO_USERS * scale))
+            home = folder / "dynamodb-home"
+            yield from remote_reads.measure(home, dynamodb.endpoint, "bench-dynamodb-users", users, scale)
 
 
 def _home(path: Path, bootstrap_servers: str, topic: str, endpoint: str = "") -> bootstrap.Home:
@@ -166,22 +161,26 @@ def _quix(python: Path, bootstrap_servers: str, topic: str, events: int, state: 
 
 
 def _kafka_to_dynamodb(folder: Path, bootstrap_servers: str, endpoint: str, scale: float) -> Iterator[Figure]:
-    """Measure one worker, and the plain writer with the same kind of events, in turns."""
+    """Measure one worker, and the plain writer with the same kind of events, in turns, once both are warm."""
     count, plain_count = max(2_000, int(DYNAMO_EVENTS * scale)), max(200, int(PLAIN_EVENTS * scale))
     traffic = Traffic(max(500, int(DYNAMO_USERS * scale)), count // 2)
     rates, plain = list[float](), list[float]()
     usage: dict[str, float] = {}
     home = _home(folder / "dynamodb-home", bootstrap_servers, "bench-dynamodb", endpoint)
     writer = PlainWriter(endpoint, "bench")
-    for _ in range(REPEATS):
+    for repeat in range(-DYNAMO_WARM_UPS, DYNAMO_REPEATS):
         events = traffic.chunk()
         _append(home, events)
         rates.append(_worked(home, usage))
-        plain.append(writer.write(events[:plain_count]))
-        print(f"  Kafka to DynamoDB Local {rates[-1]:,.0f}, plain {plain[-1]:,.0f}", flush=True)
+        plain.append(writer.write(_whole_transactions(events, plain_count)))
+        warming = " (to warm up)" if repeat < 0 else ""
+        print(f"  Kafka to DynamoDB Local {rates[-1]:,.0f}, plain {plain[-1]:,.0f}{warming}", flush=True)
+    rates, plain = rates[DYNAMO_WARM_UPS:], plain[DYNAMO_WARM_UPS:]
     note = f"{count:,} events, CREATED and COMPLETED apart; the emulator is on the same cores"
     yield Figure("Kafka to DynamoDB Local, one worker", "events/s", rates, note=note)
-    note = f"boto3, one transaction per event; the first {plain_count:,} of the same events"
+    note = (
+        f"boto3, one transaction per event; about {plain_count:,} of the same events, CREATED and COMPLETED"
+    )
     yield Figure("plain writer to DynamoDB Local", "events/s", plain, note=note)
     ratios = [one / other for one, other in zip(rates, plain, strict=True)]
     yield Figure("worker against plain writer", "ratio", ratios, ">= 8")
@@ -189,47 +188,14 @@ def _kafka_to_dynamodb(folder: Path, bootstrap_servers: str, endpoint: str, scal
         yield Figure(f"DynamoDB: {name}", "per event", [value])
 
 
-def _reads(path: Path, endpoint: str, scale: float) -> Iterator[Figure]:
-    """Measure the status API on DynamoDB Local, and one GetItem per request, in turns; Kafka is stopped."""
-    home = bootstrap.open_home(path)
-    users = max(500, int(DYNAMO_USERS * scale))
-    seconds = READ_SECONDS if scale >= 1 else 3
-    rates, p99, singles, errors = list[float](), list[float](), list[float](), 0
-    with serving(home.path) as server:
-        read_statuses(server, users, 3)
-        for _ in range(REPEATS):
-            reads = read_statuses(server, users, seconds)
-            errors += reads.errors
-            rates.append(reads.per_second)
-            p99.append(reads.p99_ms)
-            singles.append(asyncio.run(_single_gets(endpoint, users, seconds)))
-            print(f"  statuses {rates[-1]:,.0f}, single GetItem {singles[-1]:,.0f}", flush=True)
-    note = f"wrk, {CONNECTIONS} connections, {errors} errors; API, emulator and wrk on the same cores"
-    yield Figure("status API on DynamoDB Local", "requests/s", rates, note=note)
-    yield Figure("status API on DynamoDB Local, p99", "ms", p99)
-    note = f"aiodynamo, {CONNECTIONS} at once, strongly consistent, nothing done with the answer"
-    yield Figure("one GetItem per request", "requests/s", singles, note=note)
-    ratios = [one / other for one, other in zip(rates, singles, strict=True)]
-    yield Figure("status API against one GetItem per request", "ratio", ratios, ">= 5")
-
-
-async def _single_gets(endpoint: str, users: int, seconds: int) -> float:
-    """Read users one by one, as many at once as wrk has connections, and return how many a second."""
-    done = 0
-    deadline = time.perf_counter() + seconds
-    async with aiohttp.ClientSession() as session:
-        client = Client(AIOHTTP(session), Credentials.auto(), "eu-central-1", URL(endpoint))
-
-        async def read(first: int) -> None:
-            nonlocal done
-            user = first
-            while time.perf_counter() < deadline:
-                key = {"k": binary(user_key(0, f"u{user % users:08}".encode()))}
-                payload = {"TableName": "bench-dynamodb-users", "Key": key, "ConsistentRead": True}
-                await client.send_request(action="GetItem", payload=payload)
-                done += 1
-                user += 7_919
-
-        started = time.perf_counter()
-        await asyncio.gather(*(read(first) for first in range(CONNECTIONS)))
-    return done / (time.perf_counter() - started)
+def _whole_transactions(events: list[bytes], count: int) -> list[bytes]:
+    """Return about so many events: all those of the first transactions, in their order."""
+    chosen: set[str] = set()
+    taken: list[bytes] = []
+    for event in events:
+        transaction_id = json.loads(event)["transaction_id"]
+        if len(chosen) < count // 2:
+            chosen.add(transaction_id)
+        if transaction_id in chosen:
+            taken.append(event)
+    return taken

@@ -1,4 +1,4 @@
-"""One job of the batch figures in a process of its own, so that its memory can be told: `python -m bench.batch_job`."""
+"""One job of the batch figures, in a process of its own so that its memory can be told."""
 
 from __future__ import annotations
 

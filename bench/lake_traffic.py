@@ -23,7 +23,7 @@ CHUNK = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class LakeTraffic:
-    """`transactions` within 30 days, of which 5 % are refunded a day later, in an event with the full history."""
+    """Transactions within 30 days, of which 5 % are refunded a day later in an event with the full history."""
 
     transactions: int
     users: int = USERS
@@ -72,7 +72,8 @@ class LakeTraffic:
         base = f"""
         SELECT i, (hash(i) % {self.users})::BIGINT AS "u", {MONTH_START} + i * {step} AS "made",
           (100 + hash(i * 7) % 10000)::BIGINT AS "paid",
-          '{{"method":"card","service":"' || {services}[(1 + hash(i * 3) % 6)::BIGINT] || '"}}' AS "attributes",
+          '{{"method":"card","service":"' || {services}[(1 + hash(i * 3) % 6)::BIGINT] || '"}}'
+            AS "attributes",
           hash(i * 13) % 100 < {REFUNDED_PERCENT} AS "refunded"
         FROM range"""
         return f"""
@@ -87,7 +88,8 @@ class LakeTraffic:
           FROM ({base}({max(first - lag, 0)}, {max(end - lag, 0)}) r(i)) WHERE "refunded"
         )
         SELECT make_timestamp("last" + 1000000)::DATE AS "day", "partition",
-          "position" + row_number() OVER (PARTITION BY "partition" ORDER BY "place", "status"[-1]) - 1 AS "offset",
+          "position" - 1
+            + row_number() OVER (PARTITION BY "partition" ORDER BY "place", "status"[-1]) AS "offset",
           make_timestamptz("last" + 1000000) AS "appended_at", 'transaction' AS "kind",
           'tx-' || lpad(i::VARCHAR, 12, '0') AS "transaction_id", "user_id", "status", "at", "amount",
           "attributes", NULL::BIGINT AS "sequence", NULL::VARCHAR AS "reason", NULL::VARCHAR AS "detail",

@@ -93,13 +93,15 @@ def serving(home: Path) -> Generator[Server]:
                 server.kill()
 
 
-def read_statuses(server: Server, users: int, seconds: int, per_second: int = 0) -> Reads:
+def read_statuses(
+    server: Server, users: int, seconds: int, per_second: int = 0, connections: int = CONNECTIONS
+) -> Reads:
     """Let wrk read statuses of random users, as fast as it can or at a steady rate."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("error: wrk is not installed. On Debian and Ubuntu: apt-get install wrk")
     url = f"http://127.0.0.1:{server.port}"
-    options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT), url]
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT), url]
     arguments = [str(users), str(per_second), str(random.randrange(2**31))]
     ended = subprocess.run(
         [wrk, *options, "--", *arguments], capture_output=True, text=True, check=False, timeout=seconds + 30

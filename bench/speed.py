@@ -19,6 +19,7 @@ from bench.report import Figure
 from rung import bootstrap
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
+from rung.log.port import Trimmable
 from rung.traffic import IdKind, TrafficSettings, generate
 
 SPEC = """
@@ -138,6 +139,7 @@ class Pipeline:
 
     def forget(self) -> None:
         """Trim what is applied, so that the log's size stays small."""
+        assert isinstance(self._log, Trimmable)
         for partition, applied in self._store.applied().items():
             self._log.trim(partition, applied.offset + 1)
 

@@ -22,6 +22,7 @@ from rung.lake.port import Lake
 from rung.log.port import Log, LogError, LogIdentity, Position
 from rung.properties import revealed
 from rung.settings import FILE_NAME, Settings, SettingsError
+from rung.store.loop_port import StandingsInLoop
 from rung.store.port import Quarantined, Store
 
 if TYPE_CHECKING:
@@ -161,6 +162,15 @@ def opened_lake(home: Home, log: LogIdentity | None = None) -> Generator[Lake]:
     )
     with closing(lake):
         yield lake
+
+
+def standings_of(home: Home) -> StandingsInLoop | None:
+    """Return what reads the store in an event loop, None if the store has no such thing."""
+    if not home.has_dynamodb:
+        return None
+    from rung.store.dynamodb.standings import DynamoStandingsInLoop
+
+    return DynamoStandingsInLoop(dynamo_settings(home))
 
 
 def kafka_settings(home: Home) -> KafkaSettings:

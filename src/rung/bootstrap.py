@@ -211,14 +211,13 @@ def opened_workshop(home: Home, job: str) -> Generator[Workshop]:
     from rung.batch.workshop import Workshop
 
     chosen, folder = home.settings.batch, home.batch_folder
+    engine_settings = EngineSettings(f"{chosen.memory_mib}MiB", chosen.threads, folder / "spill")
     with (
         only_job(folder, job),
         opened_log(home) as log,
         opened_store(home) as store,
         opened_lake(home, log.identity()) as lake,
-        DuckEngine.open(
-            EngineSettings(f"{chosen.memory_mib}MiB", chosen.threads, folder / "spill")
-        ) as engine,
+        DuckEngine.open(engine_settings) as engine,
     ):
         yield Workshop(log, store, lake, engine, Snapshots(folder), folder, clock)
 

@@ -106,7 +106,10 @@ class DynamodbSection(Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=1, le=100, description="How often a call is tried before the store counts as busy.")
     ] = 6
     concurrent_calls: Annotated[
-        int, Meta(ge=1, le=1_000, description="Calls under way at once, in each process.")
+        int,
+        Meta(
+            ge=1, le=1_000, description="Calls under way at once in each process; as many again for statuses."
+        ),
     ] = 8
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +102,7 @@ class Rig:
     client: TestClient
     store: RemoteStore
     log: RemoteLog
+    in_loop: InLoop | None = None
 
     def work(self) -> None:
         """Apply all that is in the log."""
@@ -131,8 +132,11 @@ class Rig:
 
 
 @contextmanager
-def running(folder: Path, *, partitions: int | None = 4) -> Generator[Rig]:
+def running(
+    folder: Path, *, partitions: int | None = 4, in_loop: Callable[[MemoryStore], InLoop] | None = None
+) -> Generator[Rig]:
     store = RemoteStore()
+    standings = None if in_loop is None else in_loop(store)
     embedded = EmbeddedLog.open(folder / "log", 4, lambda: 0)
     log = RemoteLog(embedded)
     revision, record = store.catalog()
@@ -147,6 +151,7 @@ def running(folder: Path, *, partitions: int | None = 4) -> Generator[Rig]:
         lambda: None,
         Limits(event_bytes_max=1_000),
         partitions=None if partitions is None else lambda: partitions,
+        standings=standings,
         store_is_remote=True,
         log_is_remote=True,
     )
@@ -154,7 +159,7 @@ def running(folder: Path, *, partitions: int | None = 4) -> Generator[Rig]:
         with TestClient(
             application(services), base_url="http://127.0.0.1", raise_server_exceptions=False
         ) as client:
-            yield Rig(client, store, log)
+            yield Rig(client, store, log, standings)
     finally:
         embedded.close()
 
@@ -188,6 +193,35 @@ def test_the_loop_asks_nothing_itself(rig: Rig) -> None:
     assert rig.store.threads
     assert rig.log.threads
     assert not {*loops, threading.current_thread()} & (rig.store.threads | rig.log.threads)
+
+
+class InLoop:
+    """Reads a store in the event loop, and knows in which thread that was."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.threads: set[threading.Thread] = set()
+        self.is_closed = False
+
+    async def read(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
+        self.threads.add(threading.current_thread())
+        return MemoryStore.standings(self.store, users)
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+def test_statuses_are_read_in_the_loop(tmp_path: Path) -> None:
+    """A store that can be read in the event loop is, for statuses, until the server stops."""
+    loops: set[threading.Thread] = set()
+    with running(tmp_path, in_loop=InLoop) as rig:
+        assert rig.in_loop is not None
+        assert rig.client.portal is not None
+        rig.client.portal.call(lambda: loops.add(threading.current_thread()))
+        assert rig.client.get(ANN).status_code == 200
+        assert rig.in_loop.threads == loops
+        assert not rig.in_loop.is_closed
+    assert rig.in_loop.is_closed
 
 
 def test_without_the_log(rig: Rig) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from cli.command import SPEC
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.log.port import LogUnavailable
-from rung.status.reader import JointReader, StatusReader
+from rung.status.reader import JointReader, Reading, StatusReader
 from rung.store.memory import MemoryStore
 from rung.store.port import Standing, StoreBusy, StoreError
 from rung.transaction.routing import partition_of
@@ -131,6 +133,12 @@ def test_partitions_that_nobody_knows_yet() -> None:
     assert reader.read([b"ann"])[0].user_id == b"ann"
 
 
+def in_threads(store: MemoryStore, threads: ThreadPoolExecutor, **limits: Any) -> JointReader:
+    """Return a joint reader of a store elsewhere."""
+    reader = StatusReader(store, 4)
+    return JointReader(reader, partial(reader.read_in_thread, threads), **limits)
+
+
 class SlowStore(WatchedStore):
     """A store whose reads of some users wait until they are let go."""
 
@@ -151,7 +159,7 @@ def test_a_slow_read_holds_up_nobody() -> None:
     with ThreadPoolExecutor(2) as threads:
 
         async def ask() -> None:
-            joint = JointReader(StatusReader(store, 4), threads, window_seconds=0.001)
+            joint = in_threads(store, threads, window_seconds=0.001)
             slow = joint.read(b"slow")
             await asyncio.sleep(0.01)
             assert [(await joint.read(user)).user_id for user in (b"a", b"b")] == [b"a", b"b"]
@@ -169,7 +177,7 @@ def test_a_window_gathers() -> None:
     with ThreadPoolExecutor(2) as threads:
 
         async def ask() -> None:
-            joint = JointReader(StatusReader(store, 4), threads, window_seconds=0.1)
+            joint = in_threads(store, threads, window_seconds=0.1)
             first = joint.read(b"a")
             await asyncio.sleep(0.01)
             found = await asyncio.gather(first, joint.read(b"b"), joint.read(b"a"))
@@ -177,6 +185,65 @@ def test_a_window_gathers() -> None:
 
         asyncio.run(ask())
     assert store.reads == [[b"a", b"b"]]
+
+
+def test_requests_gather_while_reads_are_under_way() -> None:
+    """While two reads are under way the next waits for one of them to end, and no longer than its patience."""
+    store = SlowStore(b"a", b"b")
+    with ThreadPoolExecutor(4) as threads:
+
+        async def ask() -> None:
+            joint = in_threads(store, threads, window_seconds=0.001, patience_seconds=0.1)
+            slow: list[asyncio.Future[Reading]] = []
+            for user in (b"a", b"b"):
+                slow.append(joint.read(user))
+                await asyncio.sleep(0.02)
+            third = joint.read(b"c")
+            await asyncio.sleep(0.02)
+            gathered = await asyncio.gather(third, joint.read(b"d"))
+            assert not any(read.done() for read in slow)
+            assert [reading.user_id for reading in gathered] == [b"c", b"d"]
+            last = joint.read(b"e")
+            await asyncio.sleep(0.02)
+            store.go.set()
+            assert [(await read).user_id for read in (*slow, last)] == [b"a", b"b", b"e"]
+
+        asyncio.run(ask())
+    assert store.reads[0] == [b"c", b"d"]
+    assert sorted(store.reads[1:]) == [[b"a"], [b"b"], [b"e"]]
+
+
+class InLoop:
+    """Reads a store in the event loop."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.closed = 0
+
+    async def read(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
+        await asyncio.sleep(0)
+        return self.store.standings(users)
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def test_reads_in_the_loop() -> None:
+    """A store that is read in the loop gives each user by the catalog of its snapshot, as in a thread."""
+    store = WatchedStore()
+    reader = StatusReader(store, 4)
+    joint = JointReader(reader, partial(reader.read_in_loop, InLoop(store)), window_seconds=0.001)
+
+    async def ask() -> list[list[str]]:
+        found: list[list[str]] = []
+        for name in ("small", "second"):
+            put(store, SPEC.replace("small", name))
+            both = await asyncio.gather(joint.read(b"a"), joint.read(b"b"))
+            assert [reading.user_id for reading in both] == [b"a", b"b"]
+            found.append([one.campaign for one in both[0].status(AT).campaigns])
+        return found
+
+    assert asyncio.run(ask()) == [["small"], ["small", "second"]]
 
 
 @pytest.mark.parametrize("window_seconds", [0.0, 0.001, 60.0])
@@ -187,7 +254,7 @@ def test_a_full_read_does_not_wait(window_seconds: float) -> None:
     with ThreadPoolExecutor(1) as threads:
 
         async def ask() -> None:
-            joint = JointReader(StatusReader(store, 4), threads, window_seconds=window_seconds, users_max=3)
+            joint = in_threads(store, threads, window_seconds=window_seconds, users_max=3)
             found = await asyncio.gather(*(joint.read(user) for user in users))
             assert [reading.user_id for reading in found] == users
 
@@ -201,7 +268,7 @@ def test_too_many_reads() -> None:
     with ThreadPoolExecutor(1) as threads:
 
         async def ask() -> None:
-            joint = JointReader(StatusReader(store, 4), threads, reads_max=1)
+            joint = in_threads(store, threads, reads_max=1)
             slow = joint.read(b"slow")
             await asyncio.sleep(0.001)
             with pytest.raises(StoreBusy, match="1 reads are under way already"):
@@ -219,7 +286,7 @@ def test_a_failed_read_in_a_thread() -> None:
     with ThreadPoolExecutor(1) as threads:
 
         async def ask() -> None:
-            joint = JointReader(StatusReader(store, 4), threads)
+            joint = in_threads(store, threads)
             store.error = StoreBusy("throttled")
             given_up, *kept = joint.read(b"a"), joint.read(b"a"), joint.read(b"b")
             given_up.cancel()

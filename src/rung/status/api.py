@@ -17,6 +17,7 @@ import logging
 from collections.abc import AsyncGenerator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 from typing import Final, TypeAlias
@@ -34,7 +35,7 @@ from rung.status.hosts import is_loopback_host
 from rung.status.metrics import RequestMetrics
 from rung.status.page import page_routes
 from rung.status.problem import HEADERS, MEDIA_TYPE, Problem, internal_error, problem_of
-from rung.status.reader import JointReader, StatusReader
+from rung.status.reader import JointReader, ReadElsewhere, StatusReader
 from rung.status.rsgi import RsgiExchange, RsgiScope, answer_by_asgi
 from rung.status.services import Limits, Services
 from rung.status.users import Target, UserDocuments, question_of, target_of
@@ -47,6 +48,7 @@ _log = logging.getLogger(__name__)
 _OTHER: Final = "other"
 _READ_THREADS: Final = 32
 _WINDOW_SECONDS: Final = 0.003
+_PATIENCE_SECONDS: Final = 0.02
 _ANSWERED: Final = (Problem, StoreBusy, LogError, HTTPException, Exception)
 _OK: Final = HTTPStatus.OK.value
 _OK_HEADERS: Final = [("content-type", "application/json"), *HEADERS.items()]
@@ -68,11 +70,20 @@ class Application:
         """Take the services, which must be open."""
         self._requests = RequestMetrics()
         reader = StatusReader(services.store, services.partitions or (lambda: len(services.log.ends())))
+        self._standings = services.standings
         self._threads: Executor | None = None
-        if services.is_remote:
+        read_elsewhere: ReadElsewhere | None = None
+        if services.standings is not None:
+            read_elsewhere = partial(reader.read_in_loop, services.standings)
+        elif services.is_remote:
             self._threads = ThreadPoolExecutor(_READ_THREADS, thread_name_prefix="read")
-        window_seconds = _WINDOW_SECONDS if services.store_is_remote else 0.0
-        self._reader = JointReader(reader, self._threads, window_seconds=window_seconds)
+            read_elsewhere = partial(reader.read_in_thread, self._threads)
+        self._reader = JointReader(
+            reader,
+            read_elsewhere,
+            window_seconds=_WINDOW_SECONDS if services.store_is_remote else 0.0,
+            patience_seconds=_PATIENCE_SECONDS if services.store_is_remote else 0.0,
+        )
         self._documents = UserDocuments(services.clock)
         self._common = CommonRoutes(services, reader, self._requests)
         self._starlette = Starlette(
@@ -90,7 +101,7 @@ class Application:
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop, after the last request."""
-        self._stop()
+        loop.run_until_complete(self._stop())
 
     async def __rsgi__(self, scope: RsgiScope, exchange: RsgiExchange) -> None:
         """Answer one request."""
@@ -163,9 +174,11 @@ class Application:
         try:
             yield
         finally:
-            self._stop()
+            await self._stop()
 
-    def _stop(self) -> None:
+    async def _stop(self) -> None:
+        if self._standings is not None:
+            await self._standings.close()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
         self._common.stop()

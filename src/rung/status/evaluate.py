@@ -115,12 +115,13 @@ class Evaluator:
 class CompiledVersion:
     """One counted version: where its measures are found, and its ladder."""
 
-    __slots__ = ("_distincts", "_none", "_sums", "ladder", "number", "state")
+    __slots__ = ("_distincts", "_none", "_sums", "first", "ladder", "number", "state")
 
     def __init__(self, counted: CountedVersion) -> None:
         """Compile a version of the catalog."""
         version = counted.version
         self.number = version.number
+        self.first = counted.periods[0]
         self.state = State.PROVISIONAL if counted.complete else State.PARTIAL
         self.ladder = Ladder(version.reward, counted.campaign.user_attributes)
         self._none = {measure.name: 0 for measure in version.measures}
@@ -213,9 +214,10 @@ class _CompiledCampaign:
 
     def _served(self, period: Period) -> _Served | None:
         version = self._campaign.version_counting(period)
-        return (
-            None if version is None else _Served(self.versions[version.number], period.ordinal, str(period))
-        )
+        # What was pruned has no figures any more: nothing is told of it rather than zeros.
+        if version is None or period.ordinal < self.versions[version.number].first:
+            return None
+        return _Served(self.versions[version.number], period.ordinal, str(period))
 
 
 @lru_cache(maxsize=1_024)

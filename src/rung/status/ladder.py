@@ -15,6 +15,7 @@ from rung.campaign import expression
 from rung.campaign.expression import Expression, Value
 from rung.campaign.model import AttributeType, Reward, Step
 from rung.status.view import AllOf, AnyOf, Check, Comparison, Condition, StepStatus
+from rung.transaction.attributes import INTEGER_MAX
 
 _Values = Mapping[str, Value]
 _Judge = Callable[[_Values], Condition]
@@ -70,7 +71,7 @@ class Ladder:
         """Return what conditions are evaluated on: the measures and `user.` attributes.
 
         An attribute that is not of its declared type (it was told before the campaign declared
-        it) is unknown, as an absent one is.
+        it) is unknown, as an absent one is; so is an integer beyond 2^53.
         """
         if not self._attributes or not user_attributes:
             return measures
@@ -78,7 +79,7 @@ class Ladder:
         for name, full_name, kind in self._attributes:
             value = user_attributes.get(name)
             # Not isinstance: a boolean is no integer here.
-            if type(value) is kind:
+            if type(value) is kind and not (type(value) is int and abs(value) > INTEGER_MAX):
                 values[full_name] = value  # pyright: ignore[reportArgumentType]
         return values
 

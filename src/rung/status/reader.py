@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -15,11 +15,13 @@ from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog
 from rung.status.evaluate import Evaluator
 from rung.status.view import UserStatus
+from rung.store.loop_port import StandingsInLoop
 from rung.store.port import Standing, Store, StoreBusy
 from rung.transaction.routing import partition_of
 
-USERS_MAX: Final = 100
+USERS_MAX: Final = 96
 READS_MAX: Final = 128
+READS_WANTED: Final = 2
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,19 @@ class _Compiled(msgspec.Struct, frozen=True):
     evaluator: Evaluator
     catalog: Catalog
     partitions: int
+
+    def placed(self, user_ids: Sequence[bytes]) -> list[tuple[bytes, int]]:
+        """Return users with their partitions."""
+        count = self.partitions
+        return [(user_id, partition_of(user_id, count)) for user_id in user_ids]
+
+    def readings(self, users: Sequence[tuple[bytes, int]], standings: Sequence[Standing]) -> list[Reading]:
+        """Return the readings of users of this catalog."""
+        evaluator = self.evaluator
+        return [
+            Reading(user_id, partition, standing, evaluator)
+            for (user_id, partition), standing in zip(users, standings, strict=True)
+        ]
 
 
 class StatusReader:
@@ -78,16 +93,27 @@ class StatusReader:
         """
         compiled = self._compiled or self._compile()
         while True:
-            count = compiled.partitions
-            users = [(user_id, partition_of(user_id, count)) for user_id in user_ids]
+            users = compiled.placed(user_ids)
             standings = self._store.standings(users)
             if standings[0].catalog_revision == compiled.revision:
-                evaluator = compiled.evaluator
-                return [
-                    Reading(user_id, partition, standing, evaluator)
-                    for (user_id, partition), standing in zip(users, standings, strict=True)
-                ]
+                return compiled.readings(users, standings)
             compiled = self._compile()
+
+    async def read_in_thread(self, threads: Executor, user_ids: Sequence[bytes]) -> list[Reading]:
+        """Read users, as `read` does, in one of the threads."""
+        return await asyncio.get_running_loop().run_in_executor(threads, self.read, user_ids)
+
+    async def read_in_loop(
+        self, standings_in_loop: StandingsInLoop, user_ids: Sequence[bytes]
+    ) -> list[Reading]:
+        """Read users, as `read` does, in the running event loop; only a new catalog is read in a thread."""
+        compiled = self._compiled or await asyncio.to_thread(self._compile)
+        while True:
+            users = compiled.placed(user_ids)
+            standings = await standings_in_loop.read(users)
+            if standings[0].catalog_revision == compiled.revision:
+                return compiled.readings(users, standings)
+            compiled = await asyncio.to_thread(self._compile)
 
     def catalog(self) -> Catalog:
         """Return the present catalog."""
@@ -105,6 +131,8 @@ class StatusReader:
 
 
 _Waiting: TypeAlias = dict[bytes, list[asyncio.Future[Reading]]]
+ReadElsewhere: TypeAlias = Callable[[Sequence[bytes]], Coroutine[Any, Any, list[Reading]]]
+"""Reads users without holding up the event loop."""
 
 
 class JointReader:
@@ -115,35 +143,40 @@ class JointReader:
     at each key (LMDB's binding does); were requests read one by one, the server's I/O thread and Python's
     would take turns several times for each of them, which costs more than all the rest.
 
-    A store elsewhere is read in threads, after a window in which requests gather. Many reads are under
-    way at once, so a slow one holds up nobody else's.
+    A store elsewhere is read after a window in which requests gather. Several reads are under way at once,
+    so a slow one holds up nobody else's for longer than the patience. While `READS_WANTED` of them are,
+    requests go on gathering for so long: what a read costs is shared by more users the more there is to do.
     """
 
     def __init__(
         self,
         reader: StatusReader,
-        threads: Executor | None = None,
+        read_elsewhere: ReadElsewhere | None = None,
         *,
         window_seconds: float = 0.0,
+        patience_seconds: float = 0.0,
         users_max: int = USERS_MAX,
         reads_max: int = READS_MAX,
     ) -> None:
         """Read through `reader`; for one event loop.
 
         Args:
-            reader: What is read through.
-            threads: Where reads run; None is the loop itself.
+            reader: What is read through, in the loop, if there is no `read_elsewhere`.
+            read_elsewhere: Reads instead, elsewhere.
             window_seconds: How long the first request of a read waits for others; 0 is the next turn.
+            patience_seconds: How much longer it waits while `READS_WANTED` reads are under way.
             users_max: The most users of one read.
-            reads_max: With so many reads in the hands of `threads`, further ones are refused.
+            reads_max: With so many reads under way elsewhere, further ones are refused.
         """
         self._reader = reader
-        self._threads = threads
+        self._read_elsewhere = read_elsewhere
         self._window_seconds = window_seconds
+        self._patience_seconds = patience_seconds
         self._users_max = users_max
         self._reads_max = reads_max
         self._waiting: _Waiting = {}
-        self._under_way = 0
+        self._is_due = False
+        self._reads: set[asyncio.Task[list[Reading]]] = set()
 
     def read(self, user_id: bytes) -> asyncio.Future[Reading]:
         """Return a user's reading, soon.
@@ -158,7 +191,7 @@ class JointReader:
         waiting = self._waiting
         if not waiting:
             if self._window_seconds:
-                loop.call_later(self._window_seconds, self._read_waiting, waiting)
+                loop.call_later(self._window_seconds, self._end_window, waiting)
             else:
                 loop.call_soon(self._read_waiting, waiting)
         same = waiting.get(user_id)
@@ -170,12 +203,20 @@ class JointReader:
             self._read_waiting(waiting)
         return future
 
+    def _end_window(self, waiting: _Waiting) -> None:
+        if waiting is self._waiting and self._patience_seconds and len(self._reads) >= READS_WANTED:
+            self._is_due = True
+            asyncio.get_running_loop().call_later(self._patience_seconds, self._read_waiting, waiting)
+        else:
+            self._read_waiting(waiting)
+
     def _read_waiting(self, waiting: _Waiting) -> None:
         if waiting is not self._waiting:
-            # It was full before it was due.
+            # It was full before it was due, or a read ended.
             return
         self._waiting = {}
-        if self._threads is None:
+        self._is_due = False
+        if self._read_elsewhere is None:
             try:
                 readings = self._reader.read(list(waiting))
             except Exception as error:
@@ -183,16 +224,15 @@ class JointReader:
                 _refuse(waiting, error)
             else:
                 _answer(waiting, readings)
-        elif self._under_way >= self._reads_max:
-            _refuse(waiting, StoreBusy(f"{self._under_way} reads are under way already"))
+        elif len(self._reads) >= self._reads_max:
+            _refuse(waiting, StoreBusy(f"{len(self._reads)} reads are under way already"))
         else:
-            self._under_way += 1
-            loop = asyncio.get_running_loop()
-            read = loop.run_in_executor(self._threads, self._reader.read, list(waiting))
+            read = asyncio.get_running_loop().create_task(self._read_elsewhere(list(waiting)))
+            self._reads.add(read)
             read.add_done_callback(partial(self._finish, waiting))
 
-    def _finish(self, waiting: _Waiting, read: asyncio.Future[list[Reading]]) -> None:
-        self._under_way -= 1
+    def _finish(self, waiting: _Waiting, read: asyncio.Task[list[Reading]]) -> None:
+        self._reads.discard(read)
         if read.cancelled():
             _refuse(waiting, StoreBusy("the server stops"))
         elif (error := read.exception()) is not None:
@@ -201,6 +241,8 @@ class JointReader:
             _refuse(waiting, error)
         else:
             _answer(waiting, read.result())
+        if self._is_due:
+            self._read_waiting(self._waiting)
 
 
 def _answer(waiting: Mapping[bytes, Sequence[asyncio.Future[Reading]]], readings: Sequence[Reading]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rung.log.port import Producer
 from rung.status.lag import LogState
+from rung.store.loop_port import StandingsInLoop
 from rung.store.port import Store
 
 
@@ -32,8 +33,9 @@ class Services:
 
     `clock` gives microseconds since the epoch. `close` is called when the server stops, after the
     last request and the last append. `partitions` tells the log's number of them when the log cannot be
-    asked; without it, the log is. What is remote is never asked in the event loop, but in threads; what
-    is not, is asked right there, because it answers sooner than a thread starts.
+    asked; without it, the log is. What is remote is never waited for in the event loop, but in threads; what
+    is not, is asked right there, because it answers sooner than a thread starts. `standings` reads the same
+    store in the event loop, for statuses.
     """
 
     store: Store
@@ -43,6 +45,7 @@ class Services:
     close: Callable[[], None]
     limits: Limits = field(default_factory=Limits)
     partitions: Callable[[], int] | None = None
+    standings: StandingsInLoop | None = None
     store_is_remote: bool = False
     log_is_remote: bool = False
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from rung.store.backoff import Backoff
-from rung.store.dynamodb.client import LoopClient, Json
+from rung.store.dynamodb.client import Json, LoopClient
 from rung.store.dynamodb.items import Item, binary, bytes_of
 from rung.store.port import StoreBusy
 

@@ -14,7 +14,8 @@ class DynamoSettings:
     """The settings of a DynamoDB store; credentials come from the environment, as with any AWS client.
 
     `endpoint_url` is for an emulator or a private endpoint; empty, it is the region's own. A call is tried
-    `attempts_max` times, each for at most `request_timeout_seconds`; so many calls are under way at once.
+    `attempts_max` times, each for at most `request_timeout_seconds`; a client has so many calls under way
+    at once.
     """
 
     region: str

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from rung.store.dynamodb.client import LoopClient, Usage
-from rung.store.dynamodb.items import Tables, user_key
-from rung.store.dynamodb.reads import binary_keys, by_key, get_items_of
+from rung.store.dynamodb.client import Json, LoopClient
+from rung.store.dynamodb.items import (
+    Item,
+    Tables,
+    applied_of,
+    integer_of,
+    partition_kind,
+    state_key,
+    user_key,
+)
+from rung.store.dynamodb.reads import binary_keys, by_key, get_items, get_items_of
 from rung.store.dynamodb.settings import DynamoSettings
-from rung.store.dynamodb.state import Places, State
+from rung.store.dynamodb.state import State
 from rung.store.dynamodb.users import UserItem, Users
 from rung.store.port import Applied, Standing
+
+
+class _Places(NamedTuple):
+    """How far partitions are applied, and of which generation and catalog that is."""
+
+    generation: int
+    revision: int
+    applied: Mapping[int, Applied]
 
 
 class Standings:
@@ -54,7 +71,7 @@ class Standings:
             again = list(dict.fromkeys(user_id for user_id, partition in users if partition in moved))
             found |= zip(again, await self._users.read(generation, again), strict=True)
         items = [found[user_id] for user_id, _ in users]
-        if None in items and not await self._state.is_current(generation, partitions[0]):
+        if None in items and not await self._is_current(generation, partitions[0]):
             # Who is not there may have been swept up.
             return None
         return [
@@ -64,15 +81,49 @@ class Standings:
 
     async def _look(
         self, generation: int, user_ids: Sequence[bytes], partitions: Sequence[int]
-    ) -> tuple[Places | None, dict[bytes, UserItem | None]]:
+    ) -> tuple[_Places | None, dict[bytes, UserItem | None]]:
         """Read users and partitions, in any order."""
         users, state = self._tables.users, self._tables.state
         keys = dict.fromkeys(user_key(generation, user_id) for user_id in user_ids)
-        wanted = {users: binary_keys(keys), state: self._state.keys_of(generation, partitions)}
+        wanted = {users: binary_keys(keys), state: _keys_of(generation, partitions)}
         items = await get_items_of(self._client, wanted)
         found = await self._users.complete(generation, user_ids, by_key(items[users]))
-        places = await self._state.places(generation, partitions, items[state])
+        places = await self._places(generation, partitions, items[state])
         return places, dict(zip(user_ids, found, strict=True))
+
+    async def _places(
+        self, generation: int, partitions: Sequence[int], items: Sequence[Item]
+    ) -> _Places | None:
+        """Return how far partitions are applied, by their items as they were just read.
+
+        A partition's item tells the catalog's revision, and is deleted with its generation; so the catalog's
+        own item, which may be large, is only read where an item is missing.
+
+        Returns:
+            None if a catalog was put in place meanwhile.
+
+        Raises:
+            StoreError: there is no catalog's item.
+        """
+        if len(items) < len(partitions):
+            head, states = await self._state.look(partitions)
+            applied = {partition: state.applied for partition, state in states.items()}
+            return _Places(head.generation, head.revision, applied)
+        revisions = {integer_of(item, "v") for item in items}
+        if len(revisions) > 1:
+            return None
+        by_kind = {item["k"]["S"]: applied_of(item) for item in items}
+        applied = {place: by_kind[partition_kind(generation, place)] for place in partitions}
+        return _Places(generation, revisions.pop(), applied)
+
+    async def _is_current(self, generation: int, partition: int) -> bool:
+        """Tell whether a generation is the present one; a partition's item is deleted with its generation."""
+        found = await get_items(self._client, self._tables.state, _keys_of(generation, [partition]))
+        return bool(found) or (await self._state.head()).generation == generation
+
+
+def _keys_of(generation: int, partitions: Sequence[int]) -> list[Json]:
+    return [state_key(partition_kind(generation, partition)) for partition in partitions]
 
 
 def _standing(item: UserItem | None, applied: Applied, revision: int) -> Standing:
@@ -92,11 +143,6 @@ class DynamoStandingsInLoop:
         self._client = LoopClient(settings)
         state, users = State(self._client, tables), Users(self._client, tables)
         self._standings = Standings(self._client, tables, state, users)
-
-    @property
-    def usage(self) -> Usage:
-        """What was asked of DynamoDB."""
-        return self._client.usage
 
     async def read(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
         """See `StandingsInLoop.read`."""

@@ -9,22 +9,19 @@ another together with its revision in every partition, so no change can be opene
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from rung.store.dynamodb.client import LoopClient, GuardFailed, Json
+from rung.store.dynamodb.client import GuardFailed, Json, LoopClient
 from rung.store.dynamodb.items import (
     AUDIT_KIND,
     CATALOG_KEY,
     AuditWrites,
     Head,
-    Item,
     PartitionState,
     Tables,
-    applied_of,
     binary,
     bytes_of,
     counter_values,
-    integer_of,
     number,
     partition_kind,
     partition_state,
@@ -39,14 +36,6 @@ from rung.store.port import Applied, BoundLog, Change, Counters, Overtaken, Stor
 CATALOG_BYTES_MAX: Final = 350 << 10
 _ITEM_BYTES: Final = 512
 """About the size of a partition's item."""
-
-
-class Places(NamedTuple):
-    """How far partitions are applied, and of which generation and catalog that is."""
-
-    generation: int
-    revision: int
-    applied: Mapping[int, Applied]
 
 
 class State:
@@ -101,41 +90,6 @@ class State:
             self._generation = head.generation
             if head.generation == generation:
                 return head, {place: partition_state(by_kind.get(kind)) for place, kind in kinds.items()}
-
-    @staticmethod
-    def keys_of(generation: int, partitions: Sequence[int]) -> list[Json]:
-        """Return the keys of partitions' items."""
-        return [state_key(partition_kind(generation, partition)) for partition in partitions]
-
-    async def is_current(self, generation: int, partition: int) -> bool:
-        """Tell whether a generation is the present one; a partition's item is deleted with its generation."""
-        found = await get_items(self._client, self._table, self.keys_of(generation, [partition]))
-        return bool(found) or (await self.head()).generation == generation
-
-    async def places(
-        self, generation: int, partitions: Sequence[int], items: Sequence[Item]
-    ) -> Places | None:
-        """Return how far partitions are applied, by their items as they were just read.
-
-        A partition's item tells the catalog's revision, and is deleted with its generation; so the catalog's
-        own item, which may be large, is only read where an item is missing.
-
-        Returns:
-            None if a catalog was put in place meanwhile.
-
-        Raises:
-            StoreError: there is no catalog's item.
-        """
-        if len(items) < len(partitions):
-            head, states = await self.look(partitions)
-            applied = {partition: state.applied for partition, state in states.items()}
-            return Places(head.generation, head.revision, applied)
-        revisions = {integer_of(item, "v") for item in items}
-        if len(revisions) > 1:
-            return None
-        by_kind = {item["k"]["S"]: applied_of(item) for item in items}
-        applied = {place: by_kind[partition_kind(generation, place)] for place in partitions}
-        return Places(generation, revisions.pop(), applied)
 
     async def begin(self, change: Change) -> dict[int, PartitionState]:
         """Return the states of a change's partitions, after making items for those that are new.
