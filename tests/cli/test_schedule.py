@@ -34,7 +34,7 @@ def two(rung: Rung, spec: Path, monkeypatch: pytest.MonkeyPatch) -> Rung:
 
 
 def activate(period: str, *arguments: str) -> list[str]:
-    return ["campaign", "activate", "small", "1", "--from", period, *(arguments or WHY)]
+    return ["campaign", "activate", "small", "1", "--from", period, "--unproven", *(arguments or WHY)]
 
 
 def audit(rung: Rung) -> list[AuditEntry]:
@@ -82,7 +82,7 @@ def test_activate_and_roll_back(two: Rung, spec: Path) -> None:
     )
     assert [(one.who, one.action, one.subject, one.reason) for one in audit(two)] == [
         (getpass.getuser(), "campaign.apply", "small", ""),
-        (getpass.getuser(), "campaign.activate", "small 1", "the new rules"),
+        (getpass.getuser(), "campaign.activate-unproven", "small 1", "the new rules"),
         ("bob", "campaign.rollback", "small", "wrong after all"),
     ]
 
@@ -112,8 +112,8 @@ def test_as_json(two: Rung) -> None:
 def test_later_entries_are_named(two: Rung) -> None:
     """What takes over later is told, because it stays in force."""
     two.fine(*activate("2021-06"))
-    two.fine("campaign", "activate", "small", "0", "--from", "2021-10", *WHY)
-    ran = two.fine("campaign", "activate", "small", "0", "--from", "2021-06", *WHY)
+    two.fine("campaign", "activate", "small", "0", "--from", "2021-10", "--unproven", *WHY)
+    ran = two.fine("campaign", "activate", "small", "0", "--from", "2021-06", "--unproven", *WHY)
     assert "Later entries stay in force: version 0 from 2021-10\n" in ran.err
 
 
@@ -141,7 +141,7 @@ def test_later_entries_are_named(two: Rung) -> None:
 )
 def test_refused(two: Rung, arguments: list[str], message: str) -> None:
     """What cannot be is refused with the reason and exit code 2, and neither done nor audited."""
-    ran = two("campaign", "activate", *arguments, *WHY)
+    ran = two("campaign", "activate", *arguments, "--unproven", *WHY)
     assert (ran.code, ran.err) == (ExitCode.BAD_INPUT, f"error: {message}\n")
     assert versions_shown(two) == (0, 0)
     assert len(audit(two)) == 1
@@ -157,7 +157,7 @@ def test_refused(two: Rung, arguments: list[str], message: str) -> None:
 )
 def test_who_and_why(two: Rung, arguments: list[str], message: str) -> None:
     """Nobody changes what serves without a name and a reason."""
-    ran = two(*activate("2021-08", *arguments))
+    ran = two("campaign", "activate", "small", "1", "--from", "2021-08", "--unproven", *arguments)
     assert (ran.code, ran.err) == (ExitCode.BAD_INPUT, f"error: {message}\n")
     assert len(audit(two)) == 1
 

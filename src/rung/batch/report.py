@@ -56,7 +56,8 @@ class Report(msgspec.Struct, frozen=True):
         positions: For each partition, the offset before which everything was compared.
         users, figures, transactions: How many of each were compared.
         candidates: Users that differed when all were compared; most had only moved on meanwhile.
-        incomplete: Versions whose past is not added yet, which were not compared: "campaign/number".
+        versions: The versions that were compared: "campaign/number".
+        incomplete: Those that were not, because their past is not added yet.
         causes: How many users have each cause.
         findings: Every user with a difference.
         strangers: Transactions of the store whose user is not known to the lake.
@@ -72,6 +73,7 @@ class Report(msgspec.Struct, frozen=True):
     figures: int
     transactions: int
     candidates: int
+    versions: list[str]
     incomplete: list[str]
     causes: dict[str, int]
     findings: list[Finding]

@@ -95,15 +95,16 @@ def verify(workshop: Workshop, report_id: str, told: Callable[[str], object]) ->
         figures=figures,
         transactions=transactions,
         candidates=len(candidates.users),
-        incomplete=[
-            f"{counted.campaign.name}/{counted.version.number}"
-            for counted in catalog.versions
-            if not counted.complete
-        ],
+        versions=[_name(counted) for counted in catalog.versions if counted.complete],
+        incomplete=[_name(counted) for counted in catalog.versions if not counted.complete],
         causes=causes_of(findings, candidates.nobodys),
         findings=findings,
         strangers=list(candidates.nobodys),
     )
+
+
+def _name(counted: CountedVersion) -> str:
+    return f"{counted.campaign.name}/{counted.version.number}"
 
 
 def _compare(
@@ -118,7 +119,7 @@ def _compare(
         for partition, names in snapshot.merged.items()
     }
     more, strangers, transactions = differing_transactions(
-        workshop.engine, merged, snapshot.disowned, surveyed.transactions
+        workshop.engine, merged, snapshot.disowned, surveyed.transactions, catalog.kept_from
     )
     told = differing_attributes(workshop.engine, workshop.lake.state(), surveyed)
     by_user, nobodys = _owners_of(workshop, strangers, merged)

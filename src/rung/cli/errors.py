@@ -42,10 +42,13 @@ def explained(error: Exception) -> CommandError | None:
         place = f"{error.filename}: " if error.filename is not None else ""
         return CommandError(f"{place}{error.strerror or error}", ExitCode.FAILED)
 
+    from rung.batch.diffs import DiffRefused
     from rung.batch.examine import ReadTwice
+    from rung.batch.gates import NotProven
     from rung.batch.lease import BatchRuns
     from rung.batch.report import ReportUnreadable
     from rung.batch.settled import SettledDamaged, SettleRefused
+    from rung.batch.simulate import SimulationRefused
     from rung.batch.snapshots import SnapshotDamaged
     from rung.batch.verify import CatalogMoved
     from rung.bootstrap import NotInitialised, WorkerRuns
@@ -70,8 +73,11 @@ def explained(error: Exception) -> CommandError | None:
         (UnreadableFile, ExitCode.BAD_INPUT),
         (BatchRuns, ExitCode.BUSY),
         (CatalogMoved, ExitCode.BUSY),
+        (NotProven, ExitCode.PROBLEMS),
         (ReadTwice, ExitCode.BUSY),
         (ReportUnreadable, ExitCode.BAD_INPUT),
+        (DiffRefused, ExitCode.BAD_INPUT),
+        (SimulationRefused, ExitCode.BAD_INPUT),
         (SettleRefused, ExitCode.PROBLEMS),
         (SettledDamaged, ExitCode.FAILED),
         (SnapshotDamaged, ExitCode.FAILED),

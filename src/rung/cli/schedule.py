@@ -27,26 +27,43 @@ def activate(
         str, typer.Option("--from", metavar="PERIOD", help="The first counting period that it serves.")
     ],
     reason: ReasonOption,
+    diff: Annotated[
+        str | None,
+        typer.Option("--diff", metavar="HASH", help="The accepted `rung campaign diff` from what serves now."),
+    ] = None,
+    unproven: Annotated[
+        bool, typer.Option("--unproven", help="Without a verification and a diff; the audit list tells it.")
+    ] = False,
     by: ByOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Let a version serve from a period on, until the next one in the schedule.
 
+    It needs a clean `rung batch verify` of the last day, and the hash of a `rung campaign diff` that was read.
+
     Readers see the old schedule or the new one. What is counted does not change: the version that is
     replaced goes on counting, so that `rung campaign rollback` can go back at once.
     """
+    from rung import bootstrap
+    from rung.batch.gates import check_activation
     from rung.campaign.described import schedule_of
     from rung.cli.author import author_of
     from rung.cli.catalog import period_of
     from rung.cli.output import print_json, say
 
+    folder, now = bootstrap.open_home(home).batch_folder, bootstrap.clock()
+
     def activated(before: Catalog) -> Catalog:
-        # Whatever an activation has to pass is asked here, between the read and the one write.
-        return before.activate(campaign, version, period_of(before.campaigns[campaign], period))
+        first = period_of(before.campaigns[campaign], period)
+        after = before.activate(campaign, version, first)
+        if not unproven:
+            check_activation(folder, before, campaign, version, first, diff, now)
+        return after
 
     author = author_of(by, reason)
-    before, after = _changed(home, campaign, activated, "activate", f"{campaign} {version}", author)
+    action = "activate-unproven" if unproven else "activate"
+    before, after = _changed(home, campaign, activated, action, f"{campaign} {version}", author)
     moved = after.campaigns[campaign]
     later = moved.schedule.until(moved.counts_until).after(period_of(moved, period))
     if as_json:
