@@ -30,8 +30,8 @@ LATER = "2031-01-01T00:00:00Z"
 Row = dict[str, object]
 
 
-def nothing_unproved(*_: object) -> None:
-    """Say that everything is proved: what a test verifies is something else."""
+def nothing(*_: object) -> None:
+    """Take anything, and say nothing."""
 
 
 def instant(text: str) -> int:
@@ -48,8 +48,9 @@ class Scene:
 
     @classmethod
     def make(cls, path: Path, *pairs: Pair) -> Scene:
-        bootstrap.initialise(path)
+        path.mkdir()
         (path / FILE_NAME).write_text("[log]\npartitions = 2\n[batch]\nthreads = 1\n", encoding="utf-8")
+        bootstrap.initialise(path)
         with bootstrap.opened_store(bootstrap.open_home(path)) as store:
             put_campaigns(store, pairs)
         return cls(path)
@@ -71,12 +72,10 @@ class Scene:
             yield replace(workshop, clock=lambda: instant(self.now))
 
     def close(self, name: str, text: str, closing: Closing | None = None) -> tuple[Closed, bool]:
-        default = Closing("tester", Grace(), 0.0, nothing_unproved)
+        default = Closing("tester", Grace(), 0.0, nothing)
         with self.workshop() as workshop:
             campaign, period = found(workshop, name, text)
-            return close(
-                workshop, campaign, period, closing or default, lambda counted: None, lambda text: None
-            )
+            return close(workshop, campaign, period, closing or default, nothing, nothing)
 
     def grant(self, name: str, text: str) -> Granted:
         with self.workshop() as workshop:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.scenes import PARTITIONS, Scene, opened_scene
-from campaign_pairs import PAIRS, Pair
+from campaign_pairs import PAIRS, REFUNDS_IN_TOKYO, Pair
 from rung.batch.aggregate import Aggregation, aggregate, owners_in
 from rung.batch.java import JavaMissing, java_home
 from rung.batch.snapshots import Snapshot, Snapshots
@@ -95,13 +95,24 @@ EDGES = [
 def session(tmp_path_factory: pytest.TempPathFactory) -> Generator[SparkSession]:
     """Give one Spark for all tests of this module."""
     settings = SparkSettings("local[2]", 1_024, tmp_path_factory.mktemp("spark") / "work")
-    with spark_session(settings) as started:
-        yield started
+    with pytest.MonkeyPatch.context() as patched:
+        # Java compiles for a long life unless it is told that this one is short.
+        patched.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        with spark_session(settings) as started:
+            yield started
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
+    """Give a home with every kind of campaign."""
     with opened_scene(tmp_path, [*PAIRS, Pair(ODD_TEXTS, PAIRS[0].oracle)]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Scene]:
+    """Give a home with one campaign."""
+    with opened_scene(tmp_path, [REFUNDS_IN_TOKYO]) as opened:
         yield opened
 
 
@@ -233,6 +244,7 @@ def replace_files(snapshot: Snapshot) -> Snapshot:
     return msgspec.structs.replace(snapshot, files={})
 
 
+@pytest.mark.timeout(600)
 def test_generated_events(scene: Scene, session: SparkSession) -> None:
     """All kinds of measures, periods and zones, conflicts and contested ids: the same files, byte for byte.
 
@@ -260,6 +272,7 @@ def test_generated_events(scene: Scene, session: SparkSession) -> None:
     assert checksums[0] == checksums[1]
 
 
+@pytest.mark.timeout(600)
 def test_online_retail(tmp_path: Path, session: SparkSession) -> None:
     """The real events, with the example's own campaigns: the same files, byte for byte."""
     specs = [file.read_text(encoding="utf-8") for file in sorted(EXAMPLES.glob("*.yaml"))]
@@ -279,25 +292,25 @@ def test_online_retail(tmp_path: Path, session: SparkSession) -> None:
         assert all(total)
 
 
-def test_no_events(scene: Scene, session: SparkSession) -> None:
+def test_no_events(small: Scene, session: SparkSession) -> None:
     """A lake without events gives empty files, the same ones."""
-    ends = dict(scene.log.ends())
-    scene.workshop.aggregate_to(ends)
-    assert_equal(by_duckdb(scene, ends), by_spark(scene, session, ends))
+    ends = dict(small.log.ends())
+    small.workshop.aggregate_to(ends)
+    assert_equal(by_duckdb(small, ends), by_spark(small, session, ends))
 
 
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
-def test_lake_damaged(scene: Scene, session: SparkSession, damage: str) -> None:
+def test_lake_damaged(small: Scene, session: SparkSession, damage: str) -> None:
     """A file of the lake that is missing or damaged is named, and no snapshot is made."""
-    ends = archived(scene, [one.event() for one in random_transactions(3, 30)])
-    file = Path(scene.workshop.lake.state().files[0].path)
+    ends = archived(small, [one.event() for one in random_transactions(3, 30)])
+    file = Path(small.workshop.lake.state().files[0].path)
     if damage == "missing":
         file.unlink()
     else:
         file.write_bytes(b"PAR1" + b"\0" * 100 + b"PAR1")
     with pytest.raises(LakeDamaged, match=file.name):
-        by_spark(scene, session, ends)
-    assert Snapshots(scene.folder / "spark").all() == []
+        by_spark(small, session, ends)
+    assert Snapshots(small.folder / "spark").all() == []
 
 
 def test_spark_listens_on_loopback_only(session: SparkSession) -> None:
@@ -334,7 +347,7 @@ def sockets_of(processes: list[int]) -> set[str]:
     return found
 
 
-def test_spark_does_not_start(tmp_path: Path, session: SparkSession) -> None:
+def test_a_query_that_spark_refuses(tmp_path: Path, session: SparkSession) -> None:
     """A query that Spark cannot do says what Spark said."""
     engine = SparkEngine(session, tmp_path)
     with pytest.raises(SparkFailed, match="Spark could not do it: .*UNRESOLVED_COLUMN"):

@@ -447,6 +447,10 @@ def every(expression: str, met: bool, *parts: dict[str, object]) -> dict[str, ob
         ("user.points >= 1", {}, {"points": True}, [compared("user.points >= 1", False, None, 1)]),
         ("user.points >= 1", {}, {"points": "9"}, [compared("user.points >= 1", False, None, 1)]),
         ("user.premium", {}, {"premium": 1}, [checked("user.premium", False)]),
+        # So is an integer that no event may have once it is declared.
+        ("user.points >= 1", {}, {"points": 2**53}, [compared("user.points >= 1", True, 2**53, 1, 0)]),
+        ("user.points >= 1", {}, {"points": 2**53 + 1}, [compared("user.points >= 1", False, None, 1)]),
+        ("user.points < 1", {}, {"points": -(2**53) - 1}, [compared("user.points < 1", False, None, 1)]),
         ("user.card = 'gold'", {}, {"card": "gold"}, [checked("user.card = 'gold'", True)]),
         (
             "user.card IN ('gold', 'black')",

@@ -119,28 +119,27 @@ def missing_attributes(
     would count nothing without a word.
     """
     used = used_attributes(campaign, version)
-    types: dict[str, Counter[str]] = {name: Counter() for name in used}
+    found: dict[str, Counter[AttributeType | None]] = {name: Counter() for name in used}
     for paths in merged if used else ():
         engine.read_merged(paths)
         for name in used:
             for row in _types(engine, name):
-                types[name][row["type"]] += row["transactions"]
+                found[name][_KINDS.get(row["type"])] += row["transactions"]
     wrong: list[str] = []
     known = ""
     for name in used:
         declared = campaign.attributes[name]
-        if not types[name]:
+        if not found[name]:
             known = known or _known(engine, merged)
             wrong.append(
                 f"attribute {name}: no transaction of the lake has it; they have {known}. Use one "
                 "of those, or wait until events carry it"
             )
-        others = {kind: count for kind, count in types[name].items() if _KINDS.get(kind) is not declared}
-        wrong += [
-            f"attribute {name}: {count:,} transactions of the lake have a value that is no {declared}: "
-            f"declare it as {_KINDS.get(kind, 'nothing, it is of no type that a spec can declare')}"
-            for kind, count in sorted(others.items())
-        ]
+        for kind, count in found[name].items():
+            if kind is not declared:
+                fix = "no type fits it: use another attribute" if kind is None else f"declare it as {kind}"
+                where = f"in {count:,} transactions of the lake"
+                wrong.append(f"attribute {name}: {where} its value is no {declared}: {fix}")
     return wrong
 
 

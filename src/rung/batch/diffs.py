@@ -78,7 +78,7 @@ def diff(
         _name(before),
         _name(after),
         snapshot.log,
-        dict(snapshot.positions),
+        dict(sorted(snapshot.positions.items())),
         compared,
     )
     return report, examples
@@ -86,7 +86,7 @@ def diff(
 
 def write_diff(folder: Path, report: DiffReport) -> str:
     """Write a report durably, and return its hash."""
-    content = msgspec.json.encode(report, order="deterministic")
+    content = msgspec.json.encode(report)
     digest = hashlib.sha256(content).hexdigest()
     diffs = folder / "diffs"
     diffs.mkdir(parents=True, exist_ok=True)

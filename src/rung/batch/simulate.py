@@ -95,7 +95,7 @@ def simulate(
         version.number,
         version.identity,
         snapshot.log,
-        dict(snapshot.positions),
+        dict(sorted(snapshot.positions.items())),
         None if against is None else against.name,
         notes_on(found),
         found,
@@ -149,8 +149,8 @@ def notes_on(periods: Sequence[Compared]) -> list[str]:
                 continue
             what = "" if outcome.basis == "projected" else ", which is not whole either: none is"
             notes.append(
-                f"{found.period}: the cash back is projected from the purchases of {outcome.purchases_in}{what}"
-                ", because the period in which the rates are in force is not whole yet"
+                f"{found.period}: the cash back is projected from the purchases of {outcome.purchases_in}"
+                f"{what}, because the period in which the rates are in force is not whole yet"
             )
     return list(dict.fromkeys(notes))
 

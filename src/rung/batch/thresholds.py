@@ -72,7 +72,7 @@ SELECT {index} AS "threshold", CAST({bins} AS INTEGER) AS "bin", count(*) AS "us
   count(*) FILTER (WHERE "compared" >= {value - margin} AND "compared" < {value}) AS "below",
   count(*) FILTER (WHERE "compared" >= {value} AND "compared" < {value + margin}) AS "above"
 FROM (SELECT {standing_sql(threshold.compared)} AS "compared" FROM "{standings}")
-WHERE "compared" IS NOT NULL GROUP BY ALL
+WHERE "compared" IS NOT NULL GROUP BY ALL HAVING count(*) > 0
 """
 
 
