@@ -68,10 +68,8 @@ def verified_by_report(workshop: Workshop, counted: CountedVersion, since: int) 
         return f"report {report.id} is not clean: run `rung batch repair {report.id} --yes`, then {again}"
     if report.started_at < since:
         return f"report {report.id} is from before the end of the period: {again}"
-    if report.catalog_revision != workshop.store.catalog()[0]:
-        return f"the campaigns changed since report {report.id}: {again}"
-    if f"{counted.campaign.name}/{counted.version.number}" in report.incomplete:
-        return f"report {report.id} left version {counted.version.number} out, which was partial: {again}"
+    if f"{counted.campaign.name}/{counted.version.number}" not in report.versions:
+        return f"report {report.id} has not compared version {counted.version.number}: {again}"
     return None
 
 
@@ -190,7 +188,7 @@ def _wait_until_applied(workshop: Workshop, ends: Mapping[int, int], seconds: fl
             return
         if time.monotonic() >= deadline:
             raise refused(
-                f"{waiting:,} events are not applied yet, and may belong to the period: start a worker, "
-                "and see `rung lag`"
+                f"{waiting:,} of the log's events are not applied yet, and may belong to the period: "
+                "start a worker, and see `rung lag`"
             )
         time.sleep(_LOOK_EVERY_SECONDS)

@@ -1,0 +1,6 @@
+from typing import Any
+
+from pyarrow import Table
+
+def write_csv(data: Table, output_file: object) -> None: ...
+def __getattr__(name: str) -> Any: ...
