@@ -46,7 +46,8 @@ def main(job: str, folder: str) -> None:
     place = Path(folder)
     lake = DeltaLake.open(str(place / "lake"), {}).state()
     started = time.perf_counter()
-    answer = {"full": _full, "incremental": _incremental, "by_hand": _by_hand}[job](place, lake)
+    jobs = {"full": _full, "incremental": _incremental, "by_hand": _by_hand, "spark": _spark}
+    answer = jobs[job](place, lake)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(json.dumps({"seconds": seconds, "peak_gib": peak, **answer}))
@@ -74,6 +75,21 @@ def _aggregate(place: Path, lake: LakeState, *, full: bool) -> dict[str, int]:
         ).fetchone()
     assert row is not None
     return {"events": done.events, "users": row[0], "sum": int(row[1])}
+
+
+def _spark(place: Path, lake: LakeState) -> dict[str, int]:
+    from rung.batch.spark import SparkEngine
+    from rung.batch.spark_aggregate import aggregate_with
+    from rung.batch.spark_session import SparkSettings, spark_session
+
+    catalog = Catalog().apply(load(SPEC, "bench"), {})
+    settings = SparkSettings(f"local[{THREADS}]", MEMORY_MIB, place / "spark")
+    with spark_session(settings) as session:
+        made = settings.folder / "made"
+        made.mkdir()
+        engine = SparkEngine(session, made)
+        done = aggregate_with(engine, Snapshots(place / "spark-batch"), lake, catalog, lake.positions, nobody)
+    return {"events": done.events, "users": 0, "sum": 0}
 
 
 def _by_hand(place: Path, lake: LakeState) -> dict[str, int]:

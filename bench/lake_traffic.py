@@ -23,7 +23,7 @@ CHUNK = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class LakeTraffic:
-    """Transactions within 30 days, of which 5 % are refunded a day later in an event with the full history."""
+    """Transactions within 30 days, of which 5 % are refunded a day later, in an event of their own."""
 
     transactions: int
     users: int = USERS
