@@ -59,6 +59,10 @@ def tried(patch: Patch) -> int:
 def main(names: list[str]) -> int:
     """Try the bugs that are named, or all, and return the exit code."""
     missed: list[str] = []
+    known = {patch.file.stem for patch in patches()}
+    if unknown := sorted(set(names) - known):
+        sys.stderr.write(f"error: no such bug: {', '.join(unknown)}; there are: {', '.join(sorted(known))}\n")
+        return 2
     for patch in patches():
         if names and patch.file.stem not in names:
             continue
