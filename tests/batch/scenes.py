@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from rung.lake.delta import DeltaLake
 from rung.log.embedded import EmbeddedLog
 from rung.speed.worker import Worker, WorkerSettings
 from rung.store.lmdb import LmdbStore
+from rung.store.port import Store
 
 PARTITIONS = 3
 
@@ -32,7 +33,7 @@ class Scene:
 
     folder: Path
     log: EmbeddedLog
-    store: LmdbStore
+    store: Store
     workshop: Workshop
 
     def append(self, events: Sequence[bytes]) -> None:
@@ -84,13 +85,15 @@ class Scene:
 
 
 @contextmanager
-def opened_scene(folder: Path, pairs: Sequence[Pair] = ()) -> Generator[Scene]:
-    """Open everything in a folder, with campaigns applied."""
+def opened_scene(
+    folder: Path, pairs: Sequence[Pair] = (), now: Callable[[], int] = clock
+) -> Generator[Scene]:
+    """Open everything in a folder, with campaigns applied; `now` tells the log and the jobs the time."""
     with ExitStack() as opened:
-        log = opened.enter_context(closing(EmbeddedLog.open(folder / "log", PARTITIONS, clock, 1 << 30)))
+        log = opened.enter_context(closing(EmbeddedLog.open(folder / "log", PARTITIONS, now, 1 << 30)))
         store = opened.enter_context(closing(LmdbStore(folder / "store", map_bytes=1 << 30)))
         put_campaigns(store, pairs)
         lake = DeltaLake.create(str(folder / "lake"), log.identity(), {})
         batch = folder / "batch"
         engine = opened.enter_context(DuckEngine.open(EngineSettings("512MiB", 2, batch / "spill")))
-        yield Scene(folder, log, store, Workshop(log, store, lake, engine, Snapshots(batch), batch, clock))
+        yield Scene(folder, log, store, Workshop(log, store, lake, engine, Snapshots(batch), batch, now))
