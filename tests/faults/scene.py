@@ -326,4 +326,6 @@ attempts_max = 4
 [worker]
 batch_events_max = {BATCH_EVENTS_MAX}
 idle_wait_seconds = 0.1
+[lake]
+archive_wait_seconds = 0.2
 """

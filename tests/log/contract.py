@@ -106,6 +106,35 @@ class LogContract(ABC):
             offsets = [position.offset for position in positions if position.partition == partition]
             assert offsets == list(range(len(offsets)))
 
+    def test_times(self) -> None:
+        """What was appended by several calls has the time of each, however the events are read together."""
+        with self.open_log() as log:
+            for number in range(3):
+                log.producer.append([event(user_in(1), number), event(user_in(1), number)])
+                time.sleep(0.005)
+            log.consumer.seek(1, 1)
+            times: list[int] = []
+            deadline = time.monotonic() + READ_WAIT_SECONDS
+            while len(times) < 5 and time.monotonic() < deadline:
+                for read in log.consumer.poll(1_000, 1 << 20, 0.1):
+                    assert read.times()[0] == read.appended_at
+                    times += read.times()
+            assert times == sorted(times)
+            assert len(set(times)) >= 3
+            assert times[-1] - times[0] >= 5_000
+
+    def test_read_to(self) -> None:
+        """A consumer tells how far it has handed out each partition that it reads, and no other."""
+        with self.open_log() as log:
+            log.producer.append([event(user_in(1))] * 5 + [event(user_in(2))] * 2)
+            log.consumer.seek(1, 2)
+            log.consumer.seek(2, 0)
+            assert log.consumer.read_to() == {1: 2, 2: 0}
+            assert len(read_all(log.consumer, 5)) == 5
+            assert log.consumer.read_to() == {1: 5, 2: 2}
+            log.consumer.leave(1)
+            assert log.consumer.read_to() == {2: 2}
+
     def test_last_position(self) -> None:
         """The positions of an append can be asked for one by one, from the end, and in a row."""
         with self.open_log() as log:

@@ -18,6 +18,7 @@ from tempfile import mkdtemp
 from typing import cast
 from uuid import uuid4
 
+from confluent_kafka import Producer as ClientProducer
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -140,6 +141,27 @@ def append(log: KafkaLog, payloads: Sequence[bytes]) -> Sequence[Position]:
         return producer.append(payloads)
     finally:
         producer.close()
+
+
+def transact(settings: KafkaSettings, log: KafkaLog, *values: bytes, commit: bool) -> None:
+    """Append to partition 0 in a transaction, end it, and wait for its marker, which comes afterwards."""
+    end = log.ends()[0] + len(values) + 1
+    client = ClientProducer(
+        {"bootstrap.servers": settings.bootstrap_servers, "transactional.id": settings.topic}
+    )
+    client.init_transactions(WAIT_SECONDS)
+    client.begin_transaction()
+    for value in values:
+        client.produce(settings.topic, value, partition=0)
+    client.flush(WAIT_SECONDS)
+    if commit:
+        client.commit_transaction(WAIT_SECONDS)
+    else:
+        client.abort_transaction(WAIT_SECONDS)
+    client.close()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while log.ends()[0] < end:
+        assert time.monotonic() < deadline, "no marker was written"
 
 
 def poll_until_refused(consumer: KafkaConsumer) -> None:

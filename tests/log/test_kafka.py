@@ -22,6 +22,7 @@ from log.kafka_broker import (
     new_settings,
     opened,
     poll_until_refused,
+    transact,
     trim,
     wait_for_assignment,
 )
@@ -77,27 +78,6 @@ def produce(settings: KafkaSettings, value: bytes | None, *headers: tuple[str, b
     client.produce(settings.topic, value, partition=0, headers=list(headers))
     assert client.flush(WAIT_SECONDS) == 0
     client.close()
-
-
-def transact(settings: KafkaSettings, log: KafkaLog, *values: bytes, commit: bool) -> None:
-    """Append to partition 0 in a transaction, end it, and wait for its marker, which comes afterwards."""
-    end = log.ends()[0] + len(values) + 1
-    client = ClientProducer(
-        {"bootstrap.servers": settings.bootstrap_servers, "transactional.id": settings.topic}
-    )
-    client.init_transactions(WAIT_SECONDS)
-    client.begin_transaction()
-    for value in values:
-        client.produce(settings.topic, value, partition=0)
-    client.flush(WAIT_SECONDS)
-    if commit:
-        client.commit_transaction(WAIT_SECONDS)
-    else:
-        client.abort_transaction(WAIT_SECONDS)
-    client.close()
-    deadline = time.monotonic() + WAIT_SECONDS
-    while log.ends()[0] < end:
-        assert time.monotonic() < deadline, "no marker was written"
 
 
 def read_slices(consumer: KafkaConsumer, count: int) -> list[Slice]:

@@ -227,9 +227,9 @@ class Archiver:
             return False
         reached = {**self._lake.positions(), **self._read_to()}
         behind = {partition for partition, end in ends.items() if reached[partition] < end}
-        if behind and behind <= self._halted.keys():
+        if self._halted and behind <= self._halted.keys():
             self.flush()
-            raise self._halted[min(behind)]
+            raise self._halted[min(self._halted)]
         return not behind
 
 

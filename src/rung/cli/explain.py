@@ -32,7 +32,8 @@ def explain(
 ) -> ExitCode:
     """Show each transaction of a period with its reason code and what it contributes.
 
-    Reads the user's events from the log, and from the lake what the log no longer has. Exits with 1 if the sum differs from the stored figures.
+    Reads the user's events from the log, and from the lake what the log no longer has. Exits with 1 if the
+    sum differs from the stored figures.
     """
     from rung import bootstrap
     from rung.campaign.catalog import Catalog

@@ -1,4 +1,4 @@
-"""`rung log`: the topics of a log on Kafka; of an embedded one, where it is."""
+"""`rung log`: the topics of a log on Kafka; of an embedded one, where it is, and its trimming."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 if TYPE_CHECKING:
     from rung.bootstrap import Home
 
-app = typer.Typer(help="Make or describe the log's topics.", rich_markup_mode=None)
+app = typer.Typer(help="Make or describe the log's topics; trim an embedded log.", rich_markup_mode=None)
 
 
 @app.command()
@@ -77,6 +77,55 @@ def describe(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Ex
         return ExitCode.OK
     say(f"error: there is no topic {events}: rung log create --partitions N --replication-factor R")
     return ExitCode.PROBLEMS
+
+
+@app.command()
+def trim(
+    home: HomeOption = DEFAULT_HOME,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only show what would be done.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete from an embedded log what is both in the lake and applied to the store, and nothing else.
+
+    The files of the lake that hold it are read and checked before. Whole blocks are deleted, so some events
+    more may stay.
+    """
+    from rung import bootstrap
+    from rung.batch.lease import only_job
+    from rung.batch.trim import plan_trim, trim_behind
+    from rung.cli.output import count_of, print_json, print_table, say
+
+    opened = bootstrap.open_home(home)
+    with (
+        bootstrap.opened_log(opened) as log,
+        bootstrap.opened_store(opened, read_only=True) as store,
+        bootstrap.opened_lake(opened) as lake,
+        only_job(opened.batch_folder, "trim"),
+    ):
+        planned = plan_trim(log, lake, store)
+        starts = dict(trim_behind(log, lake, store)) if yes else {p: one.start for p, one in planned.items()}
+    if as_json:
+        partitions = [
+            {"partition": partition, **one._asdict(), "before": one.before, "start_now": starts[partition]}
+            for partition, one in planned.items()
+        ]
+        print_json({"trimmed": yes, "partitions": partitions})
+        return
+    columns = ("partition", "start", "archived", "applied", "trim before", "start now")
+    rows = [
+        (
+            str(partition),
+            *(f"{number:,}" for number in (*one, one.before, starts[partition])),
+        )
+        for partition, one in planned.items()
+    ]
+    print_table(columns, rows, columns)
+    events = sum(one.before - one.start for one in planned.values())
+    if yes:
+        deleted = sum(starts[partition] - one.start for partition, one in planned.items())
+        say(f"Deleted {count_of(deleted, 'event')} from the log; the lake has them.")
+    else:
+        say(f"{count_of(events, 'event')} can be deleted, in whole blocks: rung --home {home} log trim --yes")
 
 
 def _embedded_text(home: Home) -> str:

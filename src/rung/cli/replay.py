@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: JsonOption = False) -> None:
     """Forget what was derived from the log and apply all of it again.
 
-    What an embedded log no longer has is read from the lake. Needed when a campaign was applied after events had been: then its versions count all events
-    from the beginning. While it runs, statuses show less than there is. With Kafka other workers may
-    run meanwhile: they are overtaken, begin anew, and take their part of the work.
+    Needed when a campaign was applied after events had been: then its versions count all events
+    from the beginning. What an embedded log no longer has is read from the lake. While it runs, statuses
+    show less than there is. With Kafka other workers may run meanwhile: they are overtaken, begin anew,
+    and take their part of the work.
     """
     import threading
 
@@ -68,8 +69,8 @@ def _opened_whole(home: Home, log: Log, trimmed: list[int]) -> Generator[Log]:
     if home.has_kafka:
         # Workers share the partitions, and only this process would read the lake.
         raise CommandError(
-            f"{begin}: {lost}. The lake has the events, and `rung batch` computes, proves and repairs figures "
-            "from it; a replay of a topic reads the topic alone",
+            f"{begin}: {lost}. The lake has the events, and `rung batch` computes and repairs figures from "
+            "it; a replay of a topic reads the topic alone",
             ExitCode.FAILED,
         )
     with ExitStack() as opened:

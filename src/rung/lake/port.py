@@ -78,6 +78,10 @@ class Lake(Protocol):
         """Return what the lake holds now."""
         ...
 
+    def positions(self) -> Mapping[int, int]:
+        """Return, for each partition, the offset of the first event that is not in the lake now."""
+        ...
+
     def append(self, rows: pa.Table, expected: Mapping[int, int], after: Mapping[int, int]) -> None:
         """Append events durably, all or none, and move the positions of their partitions.
 
@@ -92,9 +96,43 @@ class Lake(Protocol):
         ...
 
     def compact(self, keep_hours: int) -> Compacted:
-        """Join small files of a day, and delete the files that were replaced longer ago than `keep_hours`.
+        """Join small files of a day and partition, and delete what is no part of the lake any more.
 
-        Whoever reads an earlier state may go on for that long.
+        Whoever reads an earlier state may go on for `keep_hours`: what was replaced, or written and
+        never became part of the lake, is deleted only if that was longer ago. With 0, only what was
+        replaced is deleted: a file that is about to become part of the lake cannot be told from
+        one that never will.
+
+        Raises:
+            LakeOvertaken: another compaction is under way; what this one has done so far is in order.
+            LakeDamaged: a file cannot be read. It stays as it is.
+        """
+        ...
+
+    def replace(self, file: LakeFile, rows: pa.Table) -> None:
+        """Put other content in the place of a file's events, for good: as many, at the same offsets.
+
+        The file is deleted, and so is every one that was replaced earlier: whoever reads an earlier state
+        begins again.
+
+        Raises:
+            LakeOvertaken: a compaction is under way; nothing was replaced.
+        """
+        ...
+
+    def read(self, file: LakeFile) -> pa.Table:
+        """Return the events of a file of some state, in the order of their offsets.
+
+        Raises:
+            LakeDamaged: it is missing, damaged, or holds something else than the lake says.
+        """
+        ...
+
+    def check(self, file: LakeFile) -> None:
+        """Compare a file of some state, byte for byte, with what was written.
+
+        Raises:
+            LakeDamaged: it is missing, or another one.
         """
         ...
 

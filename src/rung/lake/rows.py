@@ -73,7 +73,7 @@ def rows_of(
     counts = [len(part.payloads) for part in slices]
     places = np.repeat(np.array([part.partition for part in slices], dtype=np.int64), counts)
     offsets = [np.arange(part.first_offset, part.first_offset + len(part.payloads)) for part in slices]
-    times = np.repeat(np.array([part.appended_at for part in slices], dtype=np.int64), counts)
+    times = np.array(list(chain.from_iterable(part.times() for part in slices)), dtype=np.int64)
     batch = decode(payloads, attributes, user_attributes, unreadable_rows(slices))
     batch = without_misplaced(batch, places, partitions)
     rows, parts = _parts(batch, payloads)

@@ -18,6 +18,7 @@ from typing import overload
 
 import lmdb
 
+from rung.freed_pages import overwrite_freed, rewrite
 from rung.log.block import EVENT_BYTES_MAX
 from rung.log.embedded_consumer import EmbeddedConsumer
 from rung.log.environment import MAP_BYTES_MAX, open_environment, sync_folder, translated
@@ -158,6 +159,18 @@ class EmbeddedLog:
             start = self._layout.trim(transaction, partition, before_offset)
         self._forget_dead_readers()
         return start
+
+    def overwrite_freed(self, *, thoroughly: bool = False) -> None:
+        """Overwrite what the file still holds of events that were trimmed away: see `rung.freed_pages`.
+
+        To be thorough, every event that is left is written anew, too.
+        """
+        with translated(self._folder, "overwrite freed pages of"):
+            if thoroughly:
+                rewrite(self._environment)
+            # What the first time is freed by a change before it, the second one finds.
+            for _ in range(2):
+                overwrite_freed(self._environment)
 
     def starts(self) -> dict[int, int]:
         """Return, for every partition, the offset of its oldest event (its end if it is empty)."""

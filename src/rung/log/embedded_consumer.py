@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from rung.log.block import Block
@@ -65,6 +67,10 @@ class EmbeddedConsumer:
             if slices or not self._log.wait(revision, deadline):
                 return slices
 
+    def read_to(self) -> Mapping[int, int]:
+        """Return the offset that the next `poll` begins with in each partition that is read."""
+        return dict(self._next)
+
     def leave(self, partition: int) -> None:
         """Read no more of a partition before it is sought again."""
         self._next.pop(partition, None)
@@ -105,7 +111,13 @@ class EmbeddedConsumer:
             for taking in takings:
                 bytes_left -= self._read(snapshot, taking, taking.wanted, min(share, bytes_left))
         slices = [
-            Slice(taking.partition, taking.first_offset, taking.payloads, taking.appended_at)
+            Slice(
+                taking.partition,
+                taking.first_offset,
+                taking.payloads,
+                taking.runs[0][1],
+                time_of=taking.time_of if len(taking.runs) > 1 else None,
+            )
             for taking in takings
             if taking.payloads
         ]
@@ -130,8 +142,7 @@ class EmbeddedConsumer:
                 self._open_blocks[taking.partition] = block
             if high == low:
                 break
-            if not taking.payloads:
-                taking.appended_at = block.appended_at
+            taking.runs.append((offset, block.appended_at))
             taking.payloads += block.payloads[low:high]
             taking.wanted -= high - low
             bytes_taken += block.ends[high - 1] - (block.ends[low - 1] if low else 0)
@@ -146,7 +157,12 @@ class _Taking:
     first_offset: int
     wanted: int
     payloads: list[bytes] = field(default_factory=list[bytes])
-    appended_at: int = 0
+    runs: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    """From which offset on events were appended at which time."""
+
+    def time_of(self, offset: int) -> int:
+        """Return when an event was appended."""
+        return self.runs[bisect_right(self.runs, offset, key=itemgetter(0)) - 1][1]
 
 
 def _check(partition: int, offset: int, bounds: tuple[int, int]) -> None:

@@ -7,9 +7,9 @@ two ports, because a process seldom needs both: `Producer` appends, `Consumer` r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Position(NamedTuple):
@@ -34,8 +34,9 @@ class LogIdentity(NamedTuple):
 class Slice:
     """Consecutive events of one partition: `payloads[i]` stands at `first_offset + i`.
 
-    `appended_at` is when the first of them was appended, in microseconds since the epoch. `unreadable`
-    maps the index of an event that says of itself to be of an unknown form to what it says.
+    `appended_at` is when the first of them was appended, in microseconds since the epoch; `time_of` tells it
+    of each offset, where they differ. `unreadable` maps the index of an event that says of itself to be
+    of an unknown form to what it says.
     """
 
     partition: int
@@ -43,6 +44,13 @@ class Slice:
     payloads: Sequence[bytes]
     appended_at: int
     unreadable: Mapping[int, str] = field(default_factory=dict[int, str])
+    time_of: Callable[[int], int] | None = field(default=None, compare=False, repr=False)
+
+    def times(self) -> list[int]:
+        """Return when each event was appended, in microseconds since the epoch."""
+        if self.time_of is None:
+            return [self.appended_at] * len(self.payloads)
+        return [self.time_of(self.first_offset + index) for index in range(len(self.payloads))]
 
 
 def unreadable_rows(slices: Sequence[Slice]) -> Mapping[int, str]:
@@ -125,6 +133,13 @@ class Consumer(Protocol):
         """
         ...
 
+    def read_to(self) -> Mapping[int, int]:
+        """Return how far `poll` has handed out the partitions that are read: the next offset of each.
+
+        Offsets before it that were not handed out hold no event.
+        """
+        ...
+
     def leave(self, partition: int) -> None:
         """Read no more of a partition before it is sought again. It stays assigned."""
         ...
@@ -195,4 +210,19 @@ class Log(Protocol):
 
     def close(self) -> None:
         """Release the log, and with it all its producers and consumers. Closing twice is fine."""
+        ...
+
+
+@runtime_checkable
+class Trimmable(Protocol):
+    """A log that deletes events when it is told to, and not by a rule of its own."""
+
+    def trim(self, partition: int, before_offset: int) -> int:
+        """Delete a partition's events that lie before an offset; return where it starts then.
+
+        Some just before the offset may stay: events are deleted in blocks. Offsets go on rising.
+
+        Raises:
+            PositionOutOfRange: the offset lies past the end.
+        """
         ...

@@ -140,6 +140,10 @@ class KafkaConsumer:
                 return ()
             self._fetch(1, min(left_seconds, _WAIT_SECONDS))
 
+    def read_to(self) -> Mapping[int, int]:
+        """Return how far `poll` has handed out the partitions that are read, markers passed."""
+        return self._fetched.read_to()
+
     def leave(self, partition: int) -> None:
         """Read no more of a partition before it is sought again. It stays granted."""
         self._stop(partition)

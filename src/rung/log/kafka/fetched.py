@@ -108,6 +108,13 @@ class Fetched:
             del queue.messages[:count]
             self._queues[partition] = queue
 
+    def read_to(self) -> dict[int, int]:
+        """Return the offset behind what was taken of each partition; those that hold no event are passed."""
+        return {
+            partition: queue.following if queue.messages else max(queue.following, queue.empty_to)
+            for partition, queue in self._queues.items()
+        }
+
     def without_empty_tails(self, ends: Mapping[int, int]) -> dict[int, int]:
         """Return ends, less the offsets at the very end that are known to hold no event.
 
@@ -181,9 +188,15 @@ def _slice(partition: int, first_offset: int, messages: Sequence[Message]) -> Sl
         partition,
         first_offset,
         [message.value() or b"" for message in messages],
-        max(messages[0].timestamp()[1], 0) * 1_000,
+        _appended_at(messages[0]),
         unreadable,
+        lambda offset: _appended_at(messages[offset - first_offset]),
     )
+
+
+def _appended_at(message: Message) -> int:
+    """Return the time of a message in microseconds since the epoch; 0 if it has none."""
+    return max(message.timestamp()[1], 0) * 1_000
 
 
 def _unknown_schema(headers: Iterable[tuple[str, str | bytes | None]]) -> str:

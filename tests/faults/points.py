@@ -1,0 +1,18 @@
+"""At which points which process dies, and where that is tested; workers have a table of their own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+OF_ARCHIVERS: Final = ("archiving", "archived")
+"""`test_archivers.py`."""
+
+OF_BATCH_JOBS: Final = (
+    *("claims_settled", "partition_aggregated", "snapshot_made"),
+    *("past_aggregated", "backfilling", "backfilled"),
+    "repairing",
+)
+"""`test_batch_jobs.py`."""
+
+OF_OTHERS: Final = frozenset({*OF_ARCHIVERS, *OF_BATCH_JOBS})
+"""Those at which no worker dies."""
