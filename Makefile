@@ -49,7 +49,7 @@ bench: $(VENV)/.installed-dev .bench/quix/.installed ## Measure this machine; SC
 
 lock: ## Choose dependency versions again (needs uv)
 	@$(LOCK) --upgrade --output-file requirements.lock
-	@$(LOCK) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(LOCK) --upgrade --extra spark --extra postgres --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## Remove .venv, the servers and the caches
 	@rm -rf $(VENV) .bench .servers .ruff_cache .hypothesis .pytest_cache

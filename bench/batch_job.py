@@ -17,7 +17,6 @@ from rung.batch.snapshots import Snapshots
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.lake.delta import DeltaLake
-from rung.lake.port import LakeState
 
 MEMORY_MIB = 5_000
 THREADS = 2
@@ -44,7 +43,7 @@ COPY (
 
 def main(job: str, folder: str) -> None:
     place = Path(folder)
-    lake = DeltaLake.open(str(place / "lake"), {}).state()
+    lake = DeltaLake.open(str(place / "lake"), {})
     started = time.perf_counter()
     jobs = {"full": _full, "incremental": _incremental, "by_hand": _by_hand, "spark": _spark}
     answer = jobs[job](place, lake)
@@ -53,20 +52,20 @@ def main(job: str, folder: str) -> None:
     print(json.dumps({"seconds": seconds, "peak_gib": peak, **answer}))
 
 
-def _full(place: Path, lake: LakeState) -> dict[str, int]:
+def _full(place: Path, lake: DeltaLake) -> dict[str, int]:
     return _aggregate(place, lake, full=True)
 
 
-def _incremental(place: Path, lake: LakeState) -> dict[str, int]:
+def _incremental(place: Path, lake: DeltaLake) -> dict[str, int]:
     return _aggregate(place, lake, full=False)
 
 
-def _aggregate(place: Path, lake: LakeState, *, full: bool) -> dict[str, int]:
+def _aggregate(place: Path, lake: DeltaLake, *, full: bool) -> dict[str, int]:
     catalog = Catalog().apply(load(SPEC, "bench"), {})
     snapshots = Snapshots(place / "batch")
     settings = EngineSettings(f"{MEMORY_MIB}MiB", THREADS, place / "spill")
     with DuckEngine.open(settings) as engine:
-        done = aggregate(engine, snapshots, lake, catalog, lake.positions, nobody, full=full)
+        done = aggregate(engine, snapshots, lake, catalog, lake.positions(), nobody, full=full)
         (files,) = done.snapshot.figures.values()
         paths = [str(snapshots.path(name)) for name in files.values()]
     with duckdb.connect() as connection:
@@ -77,7 +76,7 @@ def _aggregate(place: Path, lake: LakeState, *, full: bool) -> dict[str, int]:
     return {"events": done.events, "users": row[0], "sum": int(row[1])}
 
 
-def _spark(place: Path, lake: LakeState) -> dict[str, int]:
+def _spark(place: Path, lake: DeltaLake) -> dict[str, int]:
     from rung.batch.spark import SparkEngine
     from rung.batch.spark_aggregate import aggregate_with
     from rung.batch.spark_session import SparkSettings, spark_session
@@ -88,12 +87,14 @@ def _spark(place: Path, lake: LakeState) -> dict[str, int]:
         made = settings.folder / "made"
         made.mkdir()
         engine = SparkEngine(session, made)
-        done = aggregate_with(engine, Snapshots(place / "spark-batch"), lake, catalog, lake.positions, nobody)
+        done = aggregate_with(
+            engine, Snapshots(place / "spark-batch"), lake.state(), catalog, lake.positions(), nobody
+        )
     return {"events": done.events, "users": 0, "sum": 0}
 
 
-def _by_hand(place: Path, lake: LakeState) -> dict[str, int]:
-    files = ", ".join(f"'{file.path}'" for file in lake.files)
+def _by_hand(place: Path, lake: DeltaLake) -> dict[str, int]:
+    files = ", ".join(f"'{file.path}'" for file in lake.state().files)
     target = place / "by-hand.parquet"
     settings = {
         "threads": THREADS,
@@ -108,7 +109,7 @@ def _by_hand(place: Path, lake: LakeState) -> dict[str, int]:
             [str(target)],
         ).fetchone()
     assert row is not None
-    return {"events": sum(file.events for file in lake.files), "users": row[0], "sum": int(row[1])}
+    return {"events": sum(file.events for file in lake.state().files), "users": row[0], "sum": int(row[1])}
 
 
 if __name__ == "__main__":

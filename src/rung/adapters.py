@@ -9,26 +9,32 @@ What an adapter needs is imported when it is opened: a home without servers load
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Generator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from threading import Event
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from rung import settings as settings_module
 from rung.lake.port import Lake
-from rung.log.port import Log, LogError, LogIdentity, Position
+from rung.log.port import Log, LogError, LogIdentity, LogUnavailable, Position
 from rung.properties import revealed
 from rung.settings import FILE_NAME, Settings, SettingsError
+from rung.store.backoff import Backoff
 from rung.store.loop_port import StandingsInLoop
-from rung.store.port import Quarantined, Store
+from rung.store.port import Quarantined, Store, StoreBusy
 
 if TYPE_CHECKING:
     from rung.log.kafka.dead_letters import DeadLetters
     from rung.log.kafka.settings import KafkaSettings
     from rung.store.dynamodb.settings import DynamoSettings
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
 
 
 class NotInitialised(Exception):
@@ -307,3 +313,29 @@ def opened_mirror(home: Home) -> Generator[Mirror]:
 
     with closing(DeadLetters(kafka_settings(home))) as letters:
         yield _TopicMirror(letters)
+
+
+def when_reachable(
+    opening: Callable[[], AbstractContextManager[_T]], stop: Event, opened: ExitStack, event: str
+) -> _T | None:
+    """Return what is opened as soon as log and store can be reached, None if `stop` is set before.
+
+    Args:
+        opening: Opens it.
+        stop: Set when it is not wanted any more.
+        opened: Closes it.
+        event: What the process's log says whenever it has to wait.
+    """
+    backoff = Backoff()
+    while not stop.is_set():
+        with ExitStack() as trying:
+            try:
+                found = trying.enter_context(opening())
+            except (LogUnavailable, StoreBusy) as error:
+                seconds = backoff.next_seconds()
+                _log.warning(event, extra={"seconds": seconds, "cause": str(error)})
+            else:
+                opened.push(trying.pop_all())
+                return found
+        stop.wait(seconds)
+    return None

@@ -13,11 +13,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rung import settings as settings_module
 from rung.adapters import (
@@ -36,13 +36,15 @@ from rung.adapters import (
     opened_store,
     partitions_of,
     standings_of,
+    when_reachable,
 )
 from rung.log.port import Log, LogError, LogReplaced, LogUnavailable, PositionOutOfRange
 from rung.settings import FILE_NAME
-from rung.store.backoff import Backoff
-from rung.store.port import Store, StoreBusy
+from rung.store.port import Store
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from rung.batch.archive import Archiver
     from rung.batch.workshop import Workshop
     from rung.lake.archived import ArchivedLog
@@ -65,6 +67,7 @@ __all__ = [
     "opened_lake",
     "opened_log",
     "opened_mirror",
+    "opened_spark",
     "opened_store",
     "opened_whole_log",
     "opened_workshop",
@@ -75,7 +78,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 
 
 class WorkerRuns(Exception):
@@ -222,6 +224,22 @@ def opened_workshop(home: Home, job: str) -> Generator[Workshop]:
         yield Workshop(log, store, lake, engine, Snapshots(folder), folder, clock)
 
 
+@contextmanager
+def opened_spark(home: Home, folder: Path) -> Generator[SparkSession]:
+    """Start Spark, which writes to a folder of its own meanwhile, and stop it at the end.
+
+    Raises:
+        SparkMissing: pyspark is not installed.
+        JavaMissing: there is no Java for it.
+        SparkFailed: it did not start.
+    """
+    from rung.batch.spark_session import SparkSettings, spark_session
+
+    chosen = home.settings.batch
+    with spark_session(SparkSettings(chosen.spark_master, chosen.memory_mib, folder)) as session:
+        yield session
+
+
 def worker_process(path: Path) -> None:
     """Apply events until SIGTERM or SIGINT: the body of a spawned worker process.
 
@@ -239,7 +257,7 @@ def worker_process(path: Path) -> None:
     with stop_on_signals() as stop:
         try:
             with only_worker(home), ExitStack() as opened:
-                worker = _when_reachable(partial(_opened_worker, home), stop, opened, "worker_waits")
+                worker = when_reachable(partial(_opened_worker, home), stop, opened, "worker_waits")
                 if worker is not None:
                     worker.run(stop)
         except LogError as error:
@@ -273,26 +291,7 @@ def _opened_worker(home: Home) -> Generator[Worker]:
 
 def archiver_when_reachable(home: Home, stop: threading.Event, opened: ExitStack) -> Archiver | None:
     """Return an archiver as soon as one can be opened (`opened_archiver`), None if it is not wanted then."""
-    return _when_reachable(partial(opened_archiver, home), stop, opened, "archiver_waits")
-
-
-def _when_reachable(
-    opening: Callable[[], AbstractContextManager[_T]], stop: threading.Event, opened: ExitStack, event: str
-) -> _T | None:
-    """Return what can be opened as soon as log and store can be, None if that is no longer wanted."""
-    backoff = Backoff()
-    while not stop.is_set():
-        with ExitStack() as trying:
-            try:
-                found = trying.enter_context(opening())
-            except (LogUnavailable, StoreBusy) as error:
-                seconds = backoff.next_seconds()
-                _log.warning(event, extra={"seconds": seconds, "cause": str(error)})
-            else:
-                opened.push(trying.pop_all())
-                return found
-        stop.wait(seconds)
-    return None
+    return when_reachable(partial(opened_archiver, home), stop, opened, "archiver_waits")
 
 
 def api_application(path: Path) -> Application:

@@ -28,6 +28,14 @@ POINTS: Final = {
     "past_aggregated": "a backfill has the past of a version, and has added nothing of it",
     "backfilling": "a backfill knows what some users lack, and has stored nothing of it",
     "backfilled": "a backfill has added the past to every user, and not said that the version is complete",
+    "horizon_moved": "a prune has said what is kept from when on, and has removed nothing",
+    "pruning": "a prune knows what some records become, and has stored nothing of it",
+    "settling": "a settling knows what waiting events add, and has stored nothing of it",
+    "settled": "a settling has stored what waiting events add, and they wait still",
+    "erasing_lake": "an erasure knows what a file of the lake becomes, and has not replaced it",
+    "erasing_user": "an erasure has written the lake, and not moved the user's records",
+    "erasing_settled": "an erasure has renamed settled rows, and their manifest has the old checksum",
+    "erased": "an erasure is done, and has not forgotten whose it was",
     "waiting": "a worker keeps its events in hand, because the log or the store cannot be reached",
 }
 

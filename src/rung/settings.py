@@ -165,6 +165,13 @@ class BatchSection(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(ge=256, description="The engine's memory, in MiB; what needs more is spilt."),
     ] = 4_096
     threads: Annotated[int, Meta(ge=1, le=1_024, description="The engine's threads.")] = 2
+    spark_master: Annotated[
+        str,
+        Meta(
+            pattern=r"^(local|yarn|spark://|k8s://)",
+            description="Where --engine spark runs: local[CORES], or a cluster's address.",
+        ),
+    ] = "local[2]"
 
 
 class ApiSection(Struct, frozen=True, forbid_unknown_fields=True):

@@ -99,6 +99,10 @@ def strict(work: Callable[..., Scalar], *operands: Rule) -> Rule:
     return value
 
 
+def minus(value: int) -> int:
+    return -value
+
+
 def name(of: str, bound: int = 0) -> Term:
     return Term(of, _ATOM, lambda purchase: purchase[of], bound)
 
@@ -121,9 +125,7 @@ def integer_names() -> st.SearchStrategy[Term]:
 
 @cache
 def integer_constants() -> st.SearchStrategy[Term]:
-    return st.builds(
-        lambda value, sign: constant(sign * value), st.sampled_from(_CONSTANTS), st.sampled_from([1, -1])
-    )
+    return st.sampled_from([constant(sign * value) for value in _CONSTANTS for sign in (1, -1)])
 
 
 @cache
@@ -141,7 +143,7 @@ def grown(draw: st.DrawFn, first: Term, bound: int) -> Term:
     """Return a term with one more operation, unless that could leave the bound."""
     manner = draw(st.sampled_from(["+", "-", "*", "minus"]))
     if manner == "minus":
-        return Term(f"-{first.within(_ATOM)}", _NEGATED, strict(operator.neg, first.value), first.bound)
+        return Term(f"-{first.within(_ATOM)}", _NEGATED, strict(minus, first.value), first.bound)
     other = draw(integer_names() | integer_constants())
     left, right = draw(st.permutations([first, other]))
     if manner == "*":
@@ -191,11 +193,12 @@ def memberships(draw: st.DrawFn) -> Term:
         found, values = name("gift"), draw(st.lists(st.booleans(), min_size=1, max_size=2))
     is_negated = draw(st.booleans())
     listed = ", ".join(constant(value).text for value in values)
-    return Term(
-        f"{found.within(_SUM)} {'NOT IN' if is_negated else 'IN'} ({listed})",
-        _COMPARED,
-        strict(lambda value: (value in values) is not is_negated, found.value),
-    )
+
+    def is_listed(value: Scalar) -> bool:
+        return (value in values) is not is_negated
+
+    sign = "NOT IN" if is_negated else "IN"
+    return Term(f"{found.within(_SUM)} {sign} ({listed})", _COMPARED, strict(is_listed, found.value))
 
 
 @cache
@@ -230,12 +233,14 @@ def null_tests(draw: st.DrawFn) -> Term:
     return Term(text, _COMPARED, lambda purchase: (purchase[of] is None) is not is_negated)
 
 
-def joined(parts: Sequence[Term], *, all_of: bool) -> Term:
-    """Join conditions with AND or OR."""
-    word, binding = ("AND", _AND) if all_of else ("OR", _OR)
-    join = conjunction if all_of else disjunction
-    text = f" {word} ".join(part.within(binding - 1) for part in parts)
-    return Term(text, binding, lambda purchase: join([part.value(purchase) for part in parts]))
+def all_of(parts: Sequence[Term]) -> Term:
+    text = " AND ".join(part.within(_NOT) for part in parts)
+    return Term(text, _AND, lambda purchase: conjunction([part.value(purchase) for part in parts]))
+
+
+def any_of(parts: Sequence[Term]) -> Term:
+    text = " OR ".join(part.within(_AND) for part in parts)
+    return Term(text, _OR, lambda purchase: disjunction([part.value(purchase) for part in parts]))
 
 
 @cache
@@ -250,11 +255,8 @@ def conditions() -> st.SearchStrategy[Term]:
         simple,
         lambda parts: st.one_of(
             st.builds(denied, parts),
-            st.builds(
-                lambda found, all_of: joined(found, all_of=all_of),
-                st.lists(parts, min_size=2, max_size=3),
-                st.booleans(),
-            ),
+            st.lists(parts, min_size=2, max_size=3).map(all_of),
+            st.lists(parts, min_size=2, max_size=3).map(any_of),
         ),
         max_leaves=5,
     )
@@ -303,8 +305,8 @@ class Versioned:
 
 @st.composite
 def versions(draw: st.DrawFn, number: int, counts_from: str | None) -> Versioned:
-    """Return a version with one to four measures."""
-    found = draw(st.lists(measures(), min_size=1, max_size=4))
+    """Return a version with two to six measures."""
+    found = draw(st.lists(measures(), min_size=2, max_size=6))
     post_to = draw(st.sampled_from(["purchase", "refund"]))
     lines = [
         f"  - version: {number}",
@@ -326,7 +328,9 @@ def campaigns(draw: st.DrawFn, named: str) -> Pair:
     shape = OracleCampaign(named, zone, period, ())
     # Before the instants of the histories and around them, so that a version takes over amid them.
     days = st.sampled_from(_STARTS) | st.integers(0, 420).map(lambda count: _STARTS[0] + timedelta(count))
-    starts = sorted(set(draw(st.lists(days.map(shape.period_of), max_size=3))))
+    later = draw(st.lists(days.map(shape.period_of), max_size=2))
+    first = [shape.period_of(_STARTS[0])] if draw(st.integers(0, 3)) else list[str]()
+    starts = sorted({*first, *later})
     places = draw(st.permutations([*starts, *([None] * draw(st.integers(0 if starts else 1, 1)))]))
     scheduled = iter(starts)
     numbers = sorted(draw(st.sets(st.integers(0, 30), min_size=len(places), max_size=len(places))))

@@ -20,13 +20,12 @@ def snapshot_figures(snapshots: Snapshots, snapshot: Snapshot, catalog: Catalog)
         campaign, version = counted.campaign, counted.version
         measures = {counted.series[measure.name]: measure for measure in version.measures}
         for name in snapshot.figures[version_key(counted)].values():
-            columns = pq.read_table(snapshots.path(name)).to_pydict()
-            for user_id, series, ordinal, _token, value in zip(*columns.values(), strict=True):
-                measure = measures[series]
-                period = period_text(campaign.calendar.kind, ordinal)
-                key = (campaign.name, version.number, user_id, measure.name, period)
+            for row in pq.read_table(snapshots.path(name)).to_pylist():
+                measure = measures[row["series"]]
+                period = period_text(campaign.calendar.kind, row["period"])
+                key = (campaign.name, version.number, row["user_id"], measure.name, period)
                 is_distinct = measure.kind is MeasureKind.DISTINCT
-                found[key] = found.get(key, 0) + (value > 0 if is_distinct else value)
+                found[key] = found.get(key, 0) + (row["value"] > 0 if is_distinct else row["value"])
     return {key: figure for key, figure in found.items() if figure != 0}
 
 
@@ -56,7 +55,7 @@ def merged_transactions(snapshots: Snapshots, snapshot: Snapshot) -> dict[tuple[
     found: dict[tuple[int, str], int] = {}
     for partition, names in snapshot.merged.items():
         for name in names:
-            columns = pq.read_table(snapshots.path(name), columns=["transaction_id", "status"]).to_pydict()
-            for one, status in zip(columns["transaction_id"], columns["status"], strict=True):
-                found[partition, one] = max(len(status), found.get((partition, one), 0))
+            for row in pq.read_table(snapshots.path(name)).to_pylist():
+                key = (partition, row["transaction_id"])
+                found[key] = max(len(row["status"]), found.get(key, 0))
     return found

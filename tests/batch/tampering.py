@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
+import xxhash
 
 from rung.campaign.catalog import Catalog
 from rung.plan.run import Contributions
@@ -41,6 +43,27 @@ class Damage:
     transactions: Mapping[bytes, bytes | None] = field(default_factory=dict[bytes, "bytes | None"])
     figures: tuple[bytes | None, ...] = ()
     attributes: tuple[bytes | None, ...] = ()
+
+
+def victims_of(store: Store) -> list[Victim]:
+    """Return every user with all that a store has of it."""
+    with store.survey() as survey:
+        users = [user for chunk in survey.users() for user in chunk]
+        records = dict(chain.from_iterable(survey.transactions()))
+    by_user: dict[int, dict[bytes, bytes]] = {}
+    for (key, record), digest in zip(
+        records.items(), decode_transactions(list(records.values())).users.tolist(), strict=True
+    ):
+        by_user.setdefault(digest, {})[key] = record
+    return [
+        Victim(
+            user.user_id,
+            user.figures,
+            user.attributes,
+            by_user.get(xxhash.xxh3_64_intdigest(user.user_id), {}),
+        )
+        for user in sorted(users)
+    ]
 
 
 Tamper = Callable[[Victim, Catalog, random.Random], Damage | None]

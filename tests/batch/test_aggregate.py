@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +13,12 @@ import pytest
 from batch.reading import figure_checksums, merged_transactions, rejected_events, snapshot_figures
 from batch.scenes import PARTITIONS, Scene, opened_scene
 from batch.test_verify import TRAFFIC, events_of, verified
-from campaign_pairs import FIRST_VERSION, LADDER, PAIRS, VERSIONS, Pair
-from harness import decode_catalog, put_campaigns, stored_figures
+from campaign_pairs import FIRST_VERSION, LADDER, PAIRS, VERSIONS
+from harness import put_campaigns, stored_figures
 from oracle import FigureKey, Oracle
-from rung.batch.aggregate import PARTS_MAX, Aggregation, aggregate, nobody, owners_in
+from rung.batch.aggregate import Aggregation, aggregate, nobody, owners_in
 from rung.batch.archive import archive_up_to
-from rung.batch.backfill import backfill
 from rung.batch.snapshots import KEPT, Snapshot, Snapshots
-from rung.store.records import decode_transactions
 from rung.transaction.routing import partition_of
 
 WILD = replace(TRAFFIC, users=200, transactions=2_000, conflict_share=0.05)
@@ -35,6 +33,13 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield opened
 
 
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Scene]:
+    """Give a scene with few versions, for what has many runs."""
+    with opened_scene(tmp_path, [FIRST_VERSION, LADDER]) as opened:
+        yield opened
+
+
 def by_batch(scene: Scene, snapshot: Snapshot) -> dict[FigureKey, int]:
     return snapshot_figures(scene.workshop.snapshots, snapshot, scene.workshop.catalog())
 
@@ -45,7 +50,7 @@ def from_nothing(scene: Scene, ends: dict[int, int]) -> Snapshot:
     return aggregate(
         workshop.engine,
         Snapshots(scene.folder / "full"),
-        workshop.lake.state(),
+        workshop.lake,
         workshop.catalog(),
         ends,
         owners_in(scene.store),
@@ -56,7 +61,7 @@ def from_nothing(scene: Scene, ends: dict[int, int]) -> Snapshot:
 def random_cuts(ends: dict[int, int], count: int, chance: random.Random) -> list[dict[int, int]]:
     """Return positions that rise in each partition by itself, the last of which are the ends."""
     cuts = {
-        partition: sorted(chance.choices(range(end + 1), k=count - 1)) + [end]
+        partition: [*sorted(chance.choices(range(end + 1), k=count - 1)), end]
         for partition, end in ends.items()
     }
     return [{partition: cuts[partition][number] for partition in ends} for number in range(count)]
@@ -125,141 +130,134 @@ def test_what_is_rejected_is_what_is_in_quarantine(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_increments_give_the_bytes_of_a_full_run(scene: Scene, seed: int) -> None:
+def test_increments_give_the_bytes_of_a_full_run(
+    scene: Scene, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Run after run from random positions, with parts joined on the way, ends with the files of one full run."""
+    monkeypatch.setattr("rung.batch.aggregate.PARTS_MAX", 3)
     chance = random.Random(seed)
     events = events_of(WILD)
     chance.shuffle(events)
     scene.append(events)
     scene.work()
     ends = dict(scene.log.ends())
-    parts: list[int] = []
-    cuts = random_cuts(ends, PARTS_MAX + 3, chance)
-    for cut in cuts:
-        done = scene.workshop.aggregate_to(cut)
-        parts.append(max(map(len, done.snapshot.merged.values())))
-        assert done.snapshot.positions == cut
-    full = from_nothing(scene, ends)
-    assert figure_checksums(done.snapshot) == figure_checksums(full)
-    assert done.snapshot.disowned == full.disowned
-    snapshots = scene.workshop.snapshots
-    whole = Snapshots(scene.folder / "full")
-    assert rejected_events(snapshots, done.snapshot) == rejected_events(whole, full)
-    assert merged_transactions(snapshots, done.snapshot) == merged_transactions(whole, full)
-    assert max(parts) == PARTS_MAX - 1
-    assert 1 in parts[PARTS_MAX - 1 :]
+    snapshots, whole = scene.workshop.snapshots, Snapshots(scene.folder / "full")
+    made = [scene.workshop.aggregate_to(cut).snapshot for cut in random_cuts(ends, 5, chance)]
+    assert [min(map(len, one.merged.values())) for one in made] == [1, 2, 1, 2, 1]
+    last, full = made[-1], from_nothing(scene, ends)
+    assert last.positions == ends
+    assert figure_checksums(last) == figure_checksums(full)
+    assert last.disowned == full.disowned
+    assert rejected_events(snapshots, last) == rejected_events(whole, full)
+    assert merged_transactions(snapshots, last) == merged_transactions(whole, full)
 
 
-def test_a_version_that_was_added_in_between(scene: Scene) -> None:
+def test_a_version_that_was_added_in_between(small: Scene) -> None:
     """A version that a snapshot does not have yet is counted from the first event on; the others go on."""
     events = events_of(WILD)
-    with opened_scene(scene.folder / "another", [FIRST_VERSION, LADDER]) as another:
-        another.append(events)
-        another.work()
-        ends = dict(another.log.ends())
-        half = {partition: end // 2 for partition, end in ends.items()}
-        another.workshop.aggregate_to(half)
-        put_campaigns(another.store, [VERSIONS])
-        quarter_more = {partition: end * 3 // 4 for partition, end in ends.items()}
-        another.workshop.aggregate_to(quarter_more)
-        done = another.workshop.aggregate_to(ends)
-        full = from_nothing(another, ends)
-        assert len(done.snapshot.figures) == 4
-        assert figure_checksums(done.snapshot) == figure_checksums(full)
+    small.append(events)
+    small.work()
+    ends = dict(small.log.ends())
+    half, more = ({p: end * part // 4 for p, end in ends.items()} for part in (2, 3))
+    small.workshop.aggregate_to(half)
+    put_campaigns(small.store, [VERSIONS])
+    small.workshop.aggregate_to(more)
+    done = small.workshop.aggregate_to(ends)
+    assert len(done.snapshot.figures) == 4
+    assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(small, ends))
 
 
-def test_a_transaction_that_is_contested_later(scene: Scene) -> None:
+def test_a_transaction_that_is_contested_later(small: Scene) -> None:
     """Two users of two partitions claim an id, one of them after a snapshot: it counts once, for the owner."""
     first, second = user_of(0), user_of(1)
-    scene.append([purchase("t1", first), purchase("t2", second)])
-    scene.work()
-    before = scene.workshop.aggregate_to(dict(scene.log.ends())).snapshot
+    small.append([purchase("t1", first), purchase("t2", second)])
+    small.work()
+    before = small.workshop.aggregate_to(dict(small.log.ends())).snapshot
     assert before.disowned == {}
-    scene.append([purchase("t1", second), purchase("t2", first), purchase("t3", first)])
-    scene.work()
-    ends = dict(scene.log.ends())
-    done = scene.workshop.aggregate_to(ends)
+    small.append([purchase("t1", second), purchase("t2", first), purchase("t3", first)])
+    small.work()
+    ends = dict(small.log.ends())
+    done = small.workshop.aggregate_to(ends)
     assert done.snapshot.disowned == {0: ["t2"], 1: ["t1"]}
-    assert by_batch(scene, done.snapshot) == stored_figures(scene.store)
-    assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(scene, ends))
+    assert by_batch(small, done.snapshot) == stored_figures(small.store)
+    assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(small, ends))
     # It stays so when more comes of either claim, and of none.
     for more in ([purchase("t1", first), purchase("t1", second)], [purchase("t4", second)], []):
-        scene.append(more)
-        scene.work()
-        ends = dict(scene.log.ends())
-        done = scene.workshop.aggregate_to(ends)
+        small.append(more)
+        small.work()
+        ends = dict(small.log.ends())
+        done = small.workshop.aggregate_to(ends)
         assert done.snapshot.disowned == {0: ["t2"], 1: ["t1"]}
-        assert by_batch(scene, done.snapshot) == stored_figures(scene.store)
-        assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(scene, ends))
+        assert by_batch(small, done.snapshot) == stored_figures(small.store)
+        assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(small, ends))
 
 
-def test_the_store_decides_after_a_snapshot(scene: Scene) -> None:
+def test_the_store_decides_after_a_snapshot(small: Scene) -> None:
     """A snapshot that is ahead of the store follows it, once the store has taken the claim that came second."""
     first, second = user_of(1), user_of(0)
-    scene.append([purchase("t", first)])
-    scene.append([purchase("t", second)])
-    ends = dict(scene.log.ends())
-    assert scene.workshop.aggregate_to(ends).snapshot.disowned == {0: ["t"]}
+    small.append([purchase("t", first)])
+    small.append([purchase("t", second)])
+    ends = dict(small.log.ends())
+    assert small.workshop.aggregate_to(ends).snapshot.disowned == {0: ["t"]}
     # A worker that reads partition 0 before partition 1, as it may.
-    scene.work()
-    (record,) = scene.store.transactions([b"t"])
+    small.work()
+    (record,) = small.store.transactions([b"t"])
     assert record is not None
-    done = scene.workshop.aggregate_to(ends)
-    full = from_nothing(scene, ends)
+    done = small.workshop.aggregate_to(ends)
+    full = from_nothing(small, ends)
     assert done.snapshot.disowned == full.disowned
-    assert by_batch(scene, done.snapshot) == stored_figures(scene.store)
+    assert by_batch(small, done.snapshot) == stored_figures(small.store)
     assert figure_checksums(done.snapshot) == figure_checksums(full)
-    assert verified(scene).is_clean
+    assert verified(small).is_clean
 
 
 @pytest.mark.parametrize("is_first_known", [False, True])
-def test_several_users_of_one_partition_contest_an_id(scene: Scene, is_first_known: bool) -> None:
+def test_several_users_of_one_partition_contest_an_id(small: Scene, is_first_known: bool) -> None:
     """Three users claim an id, two of them in one partition: it counts for the one that the store has."""
     users = [user_of(0), user_of(0, 1), user_of(1)]
     for users_in_turn in (sorted(users), sorted(users, reverse=True)):
         prefix = f"{users_in_turn[0]}-"
         for index, user in enumerate(users_in_turn):
-            scene.append([purchase(f"{prefix}t", user)])
-            scene.work()
+            small.append([purchase(f"{prefix}t", user)])
+            small.work()
             if index == 0 and is_first_known:
-                scene.workshop.aggregate_to(dict(scene.log.ends()))
-    done = scene.workshop.aggregate_to(dict(scene.log.ends()))
-    assert by_batch(scene, done.snapshot) == stored_figures(scene.store)
-    assert verified(scene).is_clean
+                small.workshop.aggregate_to(dict(small.log.ends()))
+    done = small.workshop.aggregate_to(dict(small.log.ends()))
+    assert by_batch(small, done.snapshot) == stored_figures(small.store)
+    assert verified(small).is_clean
 
 
 def aggregated_without_a_store(scene: Scene, ends: dict[int, int]) -> Aggregation:
     workshop = scene.workshop
     archive_up_to(scene.log, workshop.lake, workshop.catalog(), ends)
-    lake, catalog = workshop.lake.state(), workshop.catalog()
-    return aggregate(workshop.engine, workshop.snapshots, lake, catalog, ends, nobody)
+    return aggregate(workshop.engine, workshop.snapshots, workshop.lake, workshop.catalog(), ends, nobody)
 
 
-def test_without_a_store_the_first_claim_counts(scene: Scene) -> None:
+def test_without_a_store_the_first_claim_counts(small: Scene) -> None:
     """With nobody to ask, the claim that was appended first counts, and goes on counting."""
     first, second = user_of(2), user_of(0)
     for user in (first, second):
         # One after the other, so that they are not appended within the same microsecond.
-        scene.append([purchase("t", user)])
-    done = aggregated_without_a_store(scene, dict(scene.log.ends()))
+        small.append([purchase("t", user)])
+    done = aggregated_without_a_store(small, dict(small.log.ends()))
     assert done.snapshot.disowned == {0: ["t"]}
     for user in (first, second):
-        scene.append([purchase("t", user)])
-        done = aggregated_without_a_store(scene, dict(scene.log.ends()))
+        small.append([purchase("t", user)])
+        done = aggregated_without_a_store(small, dict(small.log.ends()))
         assert done.snapshot.disowned == {0: ["t"]}
-    oracle = Oracle([pair.oracle for pair in PAIRS]).apply_all([purchase("t", first)])
-    assert by_batch(scene, done.snapshot) == oracle.figures()
+    oracle = Oracle([FIRST_VERSION.oracle, LADDER.oracle]).apply_all([purchase("t", first)])
+    assert by_batch(small, done.snapshot) == oracle.figures()
 
 
-def test_old_snapshots_are_forgotten(scene: Scene) -> None:
+def test_old_snapshots_are_forgotten(small: Scene) -> None:
     """The last ones are kept with every file that they refer to; all other files are gone."""
-    snapshots = scene.workshop.snapshots
+    snapshots = small.workshop.snapshots
     events = events_of(replace(WILD, transactions=400))
-    scene.append(events)
-    scene.work()
-    cuts = random_cuts(dict(scene.log.ends()), KEPT + 3, random.Random(3))
+    small.append(events)
+    small.work()
+    cuts = random_cuts(dict(small.log.ends()), KEPT + 3, random.Random(3))
     for number, cut in enumerate(cuts, 1):
-        scene.workshop.aggregate_to(cut)
+        small.workshop.aggregate_to(cut)
         kept = snapshots.all()
         assert [one.number for one in kept] == list(range(number, max(0, number - KEPT), -1))
         for one in kept:
@@ -268,22 +266,22 @@ def test_old_snapshots_are_forgotten(scene: Scene) -> None:
         there = {str(path.relative_to(folder)) for path in folder.rglob("*.parquet")}
         assert there == {name for one in kept for name in one.files}
     # A part of merged transactions of one that is forgotten is needed for as long as it is not joined.
-    assert any(name.startswith("1/") for name in kept[0].files)
+    assert any(name.startswith("1/") for name in snapshots.all()[0].files)
     assert not snapshots.path("1/manifest.json").exists()
 
 
-def test_an_unchanged_partition_is_not_computed_again(scene: Scene) -> None:
+def test_an_unchanged_partition_is_not_computed_again(small: Scene) -> None:
     """Events of one partition leave the files of the others as they are; none at all leave every file."""
-    scene.append(events_of(replace(WILD, transactions=300)))
-    scene.work()
-    ends = dict(scene.log.ends())
-    first = scene.workshop.aggregate_to(ends).snapshot
-    again = scene.workshop.aggregate_to(ends)
+    small.append(events_of(replace(WILD, transactions=300)))
+    small.work()
+    ends = dict(small.log.ends())
+    first = small.workshop.aggregate_to(ends).snapshot
+    again = small.workshop.aggregate_to(ends)
     assert (again.events, again.transactions) == (0, 0)
     assert again.snapshot.files == first.files
-    scene.append([purchase("new", user_of(1)), purchase("new", user_of(1))])
-    scene.work()
-    more = scene.workshop.aggregate_to(dict(scene.log.ends()))
+    small.append([purchase("new", user_of(1)), purchase("new", user_of(1))])
+    small.work()
+    more = small.workshop.aggregate_to(dict(small.log.ends()))
     assert (more.events, more.transactions) == (2, 1)
     for version, names in first.figures.items():
         changed = {
@@ -295,60 +293,16 @@ def test_an_unchanged_partition_is_not_computed_again(scene: Scene) -> None:
     assert [len(more.snapshot.merged[p]) - len(first.merged[p]) for p in range(PARTITIONS)] == [0, 1, 0]
 
 
-def test_snapshots_that_are_ahead_are_passed_over(scene: Scene) -> None:
+def test_snapshots_that_are_ahead_are_passed_over(small: Scene) -> None:
     """A run as of positions before the newest snapshot starts from an older one, or from nothing."""
-    scene.append(events_of(replace(WILD, transactions=600)))
-    scene.work()
-    ends = dict(scene.log.ends())
+    small.append(events_of(replace(WILD, transactions=600)))
+    small.work()
+    ends = dict(small.log.ends())
     early, middle = ({p: end * part // 4 for p, end in ends.items()} for part in (1, 2))
-    scene.workshop.aggregate_to(early)
-    scene.workshop.aggregate_to(ends)
-    done = scene.workshop.aggregate_to(middle)
+    small.workshop.aggregate_to(early)
+    small.workshop.aggregate_to(ends)
+    done = small.workshop.aggregate_to(middle)
     assert done.events == sum(middle.values()) - sum(early.values())
-    assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(scene, middle))
+    assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(small, middle))
     mixed = {**middle, 0: 0}
-    assert scene.workshop.aggregate_to(mixed).events == sum(mixed.values())
-
-
-LATER_DECLARED = Pair(
-    """
-campaign: later
-timezone: UTC
-currency: GBP
-attributes: {colour: string, size: integer, fresh: boolean}
-versions:
-  - version: 0
-    counts_from: 2011-01
-    measures:
-      colours: {distinct: colour}
-      sizes: {sum: size}
-      fresh: {count: fresh}
-      unknown: {count: "colour IS NULL OR size IS NULL OR fresh IS NULL"}
-    reward: {base_percent: "1"}
-""",
-    LADDER.oracle,
-)
-TOLD: Sequence[object] = (None, 7, -7, "7", 7.5, 2**53 + 1, 10**30, True, "true", "", "red", [1], {"a": 1})
-
-
-def test_attributes_that_were_told_before_they_were_declared(scene: Scene) -> None:
-    """A value of another type than is declared later is unknown, to the backfill as to the verification."""
-    scene.append(
-        [purchase(f"p{i}", f"user {i}", colour=one, size=one, fresh=one) for i, one in enumerate(TOLD)]
-    )
-    scene.work()
-    put_campaigns(scene.store, [LATER_DECLARED])
-    backfill(scene.workshop, "later", 0, "tester", "a test", lambda _done, _total: None)
-    assert verified(scene).is_clean
-    found = {
-        (key[2], key[3]): value for key, value in stored_figures(scene.store).items() if key[0] == "later"
-    }
-    told = {f"user {i}": one for i, one in enumerate(TOLD)}
-    assert found == {
-        **{(user, "unknown"): 1 for user in told},
-        **{(user, "colours"): 1 for user, one in told.items() if isinstance(one, str)},
-        **{(user, "sizes"): one for user, one in told.items() if type(one) is int and abs(one) <= 2**53},
-        **{(user, "fresh"): 1 for user, one in told.items() if one is True},
-    }
-    assert decode_catalog(scene.store.catalog()[1]).version("later", 0).complete
-    assert decode_transactions(scene.store.transactions([b"p0"])).histories.lengths.tolist() == [1]
+    assert small.workshop.aggregate_to(mixed).events == sum(mixed.values())

@@ -134,5 +134,6 @@ def test_users_that_change_meanwhile(scene: Scene, monkeypatch: pytest.MonkeyPat
 
 
 def test_no_such_version(scene: Scene) -> None:
+    """A version that is not applied is named, with those that are."""
     with pytest.raises(CatalogRefused, match="campaign versions has no version 7; there are: 0"):
         past_of(scene, 7)

@@ -70,6 +70,7 @@ def test_what_is_missing(tmp_path: Path, catalog: Catalog, changes: dict[str, ob
 
 
 def test_no_verification(tmp_path: Path, catalog: Catalog) -> None:
+    """Without any verification, the command for one is named."""
     with pytest.raises(
         NotProven, match="no verification has compared version 2 of step: run `rung batch verify`"
     ):

@@ -23,7 +23,6 @@ from rung.batch.archive import archive_up_to
 from rung.batch.duck import DuckEngine, EngineSettings
 from rung.batch.snapshots import Snapshots
 from rung.lake.delta import DeltaLake
-from rung.lake.port import LakeState
 from rung.log.embedded import EmbeddedLog
 from rung.store.memory import MemoryStore
 from strategies import POISON, contradictions, deliveries, transactions, user_attribute_events
@@ -45,7 +44,7 @@ class Counted:
 
     engine: DuckEngine
     store: MemoryStore
-    lake: LakeState
+    lake: DeltaLake
     snapshots: Snapshots
     ends: Mapping[int, int]
 
@@ -74,16 +73,16 @@ def counted(
             ends = dict(log.ends())
             lake = DeltaLake.create(str(folder / "lake"), log.identity(), {})
             archive_up_to(log, lake, decode_catalog(store.catalog()[1]), ends)
-            yield Counted(engine, store, lake.state(), Snapshots(folder), ends)
+            yield Counted(engine, store, lake, Snapshots(folder), ends)
 
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[bytes]:
     """Return events as they may arrive: repeated, out of order, with gaps, with trouble among them."""
-    ids = [f"t{number}" for number in range(8)]
+    ids = [f"t{number}" for number in range(12)]
     whole = draw(
         st.lists(
-            transactions(st.sampled_from(ids)), min_size=4, max_size=8, unique_by=lambda t: t.transaction_id
+            transactions(st.sampled_from(ids)), min_size=8, max_size=12, unique_by=lambda t: t.transaction_id
         )
     )
     events = draw(deliveries(whole))
@@ -97,8 +96,9 @@ def streams(draw: st.DrawFn) -> list[bytes]:
     return events
 
 
+@pytest.mark.timeout(600)
 @settings(
-    max_examples=30,
+    max_examples=24,
     # Each example opens a log and a lake; that it takes its time is no failure.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )

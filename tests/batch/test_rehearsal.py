@@ -176,6 +176,7 @@ def proven(rung: Rung, before: int, after: int, period: str) -> str:
 
 @pytest.mark.timeout(300)
 def test_a_summer_of_rule_changes(tmp_path: Path, rung: Rung) -> None:
+    """Every status of three months names a version that serves, and what that version counts."""
     spec = tmp_path / "summer.yaml"
     spec.write_text(SPEC, encoding="utf-8")
     rung.fine("campaign", "apply", spec)

@@ -10,10 +10,9 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-import xxhash
 
 from batch.scenes import PARTITIONS, Scene, opened_scene
-from batch.tampering import TAMPERS, Damage, Victim, tamper
+from batch.tampering import TAMPERS, Damage, tamper, victims_of
 from campaign_pairs import PAIRS
 from harness import decode_catalog, stored_figures
 from oracle import Oracle
@@ -21,7 +20,6 @@ from rung.batch.repair import plan_repair, repair
 from rung.batch.report import Report
 from rung.batch.verify import verify
 from rung.store.audit import decode_entry
-from rung.store.records import decode_transactions
 from rung.traffic import TrafficSettings, generate
 from rung.transaction.routing import partition_of
 
@@ -62,32 +60,11 @@ def verified(scene: Scene) -> Report:
     return verify(scene.workshop, str(scene.workshop.clock()), lambda _: None)
 
 
-def victims(scene: Scene) -> list[Victim]:
-    """Return every user with all that the store has of it."""
-    with scene.store.survey() as survey:
-        users = [user for chunk in survey.users() for user in chunk]
-        records = dict(chain.from_iterable(survey.transactions()))
-    by_user: dict[int, dict[bytes, bytes]] = {}
-    for (key, record), digest in zip(
-        records.items(), decode_transactions(list(records.values())).users.tolist(), strict=True
-    ):
-        by_user.setdefault(digest, {})[key] = record
-    return [
-        Victim(
-            user.user_id,
-            user.figures,
-            user.attributes,
-            by_user.get(xxhash.xxh3_64_intdigest(user.user_id), {}),
-        )
-        for user in sorted(users)
-    ]
-
-
 def damage_some(scene: Scene, seed: random.Random, share: float) -> dict[str, str]:
     """Damage a share of the users, each in one way, and return the cause that each has to be given."""
     catalog = decode_catalog(scene.store.catalog()[1])
     due: dict[str, str] = {}
-    for victim in victims(scene):
+    for victim in victims_of(scene.store):
         if seed.random() >= share:
             continue
         damaging, cause = TAMPERS[seed.choice(sorted(TAMPERS))]
@@ -140,11 +117,11 @@ def test_events_that_were_never_applied(scene: Scene) -> None:
     events = events_of(TRAFFIC)
     scene.append(events[:4_000])
     scene.work()
-    before = {victim.user_id: victim for victim in victims(scene)}
+    before = {victim.user_id: victim for victim in victims_of(scene.store)}
     scene.append(events[4_000:])
     scene.work()
     due: dict[str, str] = {}
-    for victim in victims(scene):
+    for victim in victims_of(scene.store):
         earlier = before.get(victim.user_id)
         if earlier is None or earlier.figures == victim.figures or len(due) >= 50:
             continue
@@ -169,7 +146,7 @@ def test_a_record_of_nobody_is_found_and_removed(scene: Scene) -> None:
     """A transaction's record whose user the lake does not know is reported by itself, and removed."""
     scene.append(events_of(TRAFFIC))
     scene.work()
-    victim = next(one for one in victims(scene) if one.transactions)
+    victim = next(one for one in victims_of(scene.store) if one.transactions)
     key, record = next(iter(victim.transactions.items()))
     foreign = record[:3] + bytes(8) + record[11:]
     tamper(scene.store, victim, Damage({b"nobodys": foreign}), partition_of(victim.user_id, PARTITIONS))

@@ -280,6 +280,13 @@ class StoreContract(ABC):
         assert store.release([(0, 1), (0, 7), (0, 1)]) == 1
         assert list(store.quarantine(None, 10)) == [quarantined(0, 2)]
 
+    def test_quarantined_again(self, store: Store) -> None:
+        """An event that is put into quarantine once more, without a position that moves, has the new reason."""
+        store.commit(change(quarantined=[quarantined(0, 1), quarantined(0, 2)]))
+        again = replace(quarantined(0, 1), reason="another", detail="told anew", payload=b"[")
+        store.commit(Change(store.catalog()[0], {}, {}, quarantined=[again]))
+        assert list(store.quarantine(None, 10)) == [again, quarantined(0, 2)]
+
     def test_reset(self, store: Store) -> None:
         """A reset forgets what came from the log, takes the given catalog, and fences older workers."""
         store.put_catalog(0, b"one", {})

@@ -119,6 +119,7 @@ def test_every_reason_of_decoding_has_a_row() -> None:
         Reason.USER_CHANGED,
         Reason.ATTRIBUTES_CHANGED,
         Reason.SEQUENCE_CONFLICT,
+        Reason.PRUNED,
     }
     # What stands beside an event's bytes in the log, not in them: `tests/speed` has a row for each.
     of_the_log = {Reason.UNKNOWN_SCHEMA, Reason.WRONG_PARTITION}

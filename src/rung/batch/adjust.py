@@ -66,7 +66,7 @@ def adjust(workshop: Workshop, campaign: Campaign, period: Period, who: str) -> 
     """
     closed = read_closed(workshop, campaign, period)
     counted = closed.counted
-    if not counted.counts(period.ordinal, period.ordinal):
+    if not counted.has_counted(period.ordinal, period.ordinal):
         raise refused(
             f"version {counted.version.number} of campaign {campaign.name} does not count {period} any more: "
             "what came since it was closed cannot be told"

@@ -11,6 +11,7 @@ that to the figures of the snapshot before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -27,7 +28,7 @@ from rung.batch.resolve import resolve
 from rung.batch.snapshots import FORMAT, FileMark, Snapshot, Snapshots, version_key
 from rung.campaign.catalog import Catalog, CountedVersion
 from rung.faultpoints import passing
-from rung.lake.port import LakeDamaged, LakeState
+from rung.lake.port import Lake, LakeDamaged, LakeFile, LakeState
 from rung.store.port import Store
 from rung.store.records import decode_transactions
 
@@ -68,7 +69,7 @@ class Aggregation:
 def aggregate(
     engine: DuckEngine,
     snapshots: Snapshots,
-    lake: LakeState,
+    lake: Lake,
     catalog: Catalog,
     ends: Mapping[int, int],
     owners: Owners,
@@ -80,14 +81,22 @@ def aggregate(
     The lease must be held.
 
     Raises:
-        LakeDamaged: the lake does not hold all of it, or a file cannot be read.
+        LakeDamaged: the lake does not hold all of it, or a file is not what was written.
         SnapshotDamaged: the snapshot to start from is not what was written.
     """
-    check_coverage(lake, ends)
-    earlier = None if full else snapshots.newest(lake.log, ends)
+    state = lake.state()
+    check_coverage(state, ends)
+    earlier = None if full else snapshots.newest(state.log, ends)
     if earlier is not None:
         snapshots.check(earlier)
-    run = _Run(engine, snapshots, lake, catalog, ends, owners, earlier)
+    first = {} if earlier is None else earlier.positions
+    new = [
+        one
+        for partition, end in ends.items()
+        for one in state.of_partition(partition, first.get(partition, 0), end)
+    ]
+    check_files(lake, new, engine.threads)
+    run = _Run(engine, snapshots, state, catalog, ends, owners, earlier)
     return run.make()
 
 
@@ -106,24 +115,37 @@ def check_coverage(lake: LakeState, ends: Mapping[int, int]) -> None:
             )
 
 
+def check_files(lake: Lake, files: Sequence[LakeFile], threads: int) -> None:
+    """Read files of the lake, and compare them with their checksums.
+
+    An engine that reads a damaged file may give wrong figures, or take all memory that there is.
+
+    Raises:
+        LakeDamaged: one is missing, or is not what was written.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(lake.check, files):
+            pass
+
+
 def disowned_by(
     claims: Sequence[Claim], owners: Owners, before: Mapping[int, Sequence[str]]
 ) -> dict[int, list[str]]:
     """Return the transactions of each partition that a user of another one claimed first, sorted.
 
     Args:
-        claims: All claims of transactions with several, sorted by transaction.
+        claims: All claims of transactions with several, sorted by transaction; of those in `before`, too.
         owners: Tells what is known of the owners.
-        before: What was disowned before, and stays so.
+        before: What was disowned before. It stays so unless the owner is known to be another one.
     """
-    lost = {partition: set(ids) for partition, ids in before.items()}
+    earlier = {(partition, one) for partition, ids in before.items() for one in ids}
+    lost: dict[int, set[str]] = {}
     contested = [(one, list(found)) for one, found in groupby(claims, key=lambda claim: claim.transaction_id)]
     known = owners([one for one, _ in contested])
     for (transaction_id, found), owner in zip(contested, known, strict=True):
-        winner = _winner(found, owner)
-        for claim in found:
-            if claim is not winner:
-                lost.setdefault(claim.partition, set()).add(transaction_id)
+        keeper = _winner(found, owner, earlier).partition
+        for partition in {claim.partition for claim in found} - {keeper}:
+            lost.setdefault(partition, set()).add(transaction_id)
     return {partition: sorted(ids) for partition, ids in sorted(lost.items())}
 
 
@@ -234,7 +256,8 @@ class _Run:
     def _disowned(self, spans: Sequence[Span]) -> dict[int, list[str]]:
         """Return the transactions of each partition that a user of another one claimed first."""
         before = {} if self._earlier is None else self._earlier.disowned
-        return disowned_by(self._engine.contested(spans), self._owners, before)
+        asked = [one for ids in before.values() for one in ids]
+        return disowned_by(self._engine.contested(spans, asked), self._owners, before)
 
     def _merge(self, engine: DuckEngine, span: Span) -> _Done:
         """Merge a partition's new events; the figures are still to come."""
@@ -311,9 +334,10 @@ class _Run:
                 self._files[name] = self._earlier.files[name]
 
 
-def _winner(claims: Sequence[Claim], owner: int | None) -> Claim:
-    """Return the claim of the owner that is known, else the one that was appended first."""
+def _winner(claims: Sequence[Claim], owner: int | None, earlier: AbstractSet[tuple[int, str]]) -> Claim:
+    """Return the claim of the owner that is known, else the one that has won before or was appended first."""
     for claim in claims:
         if xxhash.xxh3_64_intdigest(claim.user_id.encode()) == owner:
             return claim
-    return min(claims, key=lambda claim: (claim.appended_at, claim.partition))
+    left = [claim for claim in claims if (claim.partition, claim.transaction_id) not in earlier]
+    return min(left or claims, key=lambda claim: (claim.appended_at, claim.partition))

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rung.batch.settle_pruned import Forget, no_mirror, settle_pruned
 from rung.batch.snapshots import version_key
 from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog, CountedVersion
@@ -49,6 +50,7 @@ def backfill(
     who: str,
     reason: str,
     told: Callable[[int, int], object],
+    forget: Forget = no_mirror,
 ) -> Backfilled:
     """Add what the lake has up to the start of a version, and mark the version complete.
 
@@ -59,6 +61,7 @@ def backfill(
         who: Who does it.
         reason: Why.
         told: Is told how many users have their past, and how many there are.
+        forget: Takes events out of the quarantine's mirror before they are released.
 
     Raises:
         CatalogRefused: there is no such version.
@@ -68,6 +71,8 @@ def backfill(
     counted = workshop.catalog().version(campaign, number)
     if counted.complete:
         return Backfilled(0, 0)
+    # The lake's past has the events that wait to be settled: all versions are to have them.
+    settle_pruned(workshop, _unheard, forget)
     ends = {partition: counted.starts.get(partition, -1) + 1 for partition in range(workshop.log.partitions)}
     done = workshop.aggregate_to(ends)
     passing("past_aggregated")
@@ -84,6 +89,10 @@ def backfill(
             told(users, total)
     _complete(workshop, counted, users, who, reason)
     return Backfilled(users, before)
+
+
+def _unheard(_: int) -> None:
+    """Say nothing of the events that are settled."""
 
 
 def correction_id(counted: CountedVersion) -> str:

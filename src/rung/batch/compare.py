@@ -92,6 +92,7 @@ def differing_transactions(
     merged: Mapping[int, Sequence[Path]],
     disowned: Mapping[int, Sequence[str]],
     stored: Path,
+    kept_from: int,
 ) -> tuple[list[str], list[str], int]:
     """Return the users, and the transactions of unknown users, of which a stored record differs.
 
@@ -100,6 +101,7 @@ def differing_transactions(
         merged: The files of merged transactions of each partition.
         disowned: Transactions of each partition that belong to a user of another one.
         stored: The file of transactions that the store holds.
+        kept_from: A transaction whose steps all lie before this instant may be absent.
 
     Returns:
         User ids; ids of transactions that the lake does not know; how many transactions were compared.
@@ -120,6 +122,7 @@ def differing_transactions(
             FROM (SELECT * FROM "merged" x ANTI JOIN "lost" o ON x."transaction_id" = o."id") m
             JOIN "users" u ON m."user_id" = u."text" JOIN "texts" a ON m."attributes" = a."text"
             LEFT JOIN {parquet([stored])} s ON m."transaction_id" = s."transaction_id"
+            WHERE s."transaction_id" IS NOT NULL OR list_max(m."at") >= {kept_from}
             GROUP BY m."user_id"
             """,
             lost=lost,

@@ -71,7 +71,7 @@ class Span(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A transaction id in a partition; in more than one, two users claim it.
+    """A user's claim of a transaction id; what is claimed in more than one partition is contested.
 
     `appended_at` is in microseconds since the epoch, -1 if the transaction was known before.
     """
@@ -83,7 +83,7 @@ class Claim(NamedTuple):
 
 
 def contested_claims(claims: Iterable[Claim]) -> list[Claim]:
-    """Return the claims, sorted by transaction, of those transactions that have more than one."""
+    """Return the claims, sorted by transaction, of those transactions that have more than one of them."""
     found = list(claims)
     ids = [claim.transaction_id for claim in found]
     several = {one for one, other in pairwise(ids) if one == other}
@@ -142,9 +142,12 @@ class DuckEngine:
         """Close the engine."""
         self._connection.close()
 
-    def contested(self, spans: Sequence[Span]) -> list[Claim]:
-        """Return the claims of all transactions of which events stand in more than one partition."""
-        self._claims_of(spans)
+    def contested(self, spans: Sequence[Span], asked: Sequence[str] = ()) -> list[Claim]:
+        """Return the claims of all transactions that are claimed in more than one partition.
+
+        Of transactions without a new event, those are looked for that are `asked`.
+        """
+        self._claims_of(spans, asked)
         self._table(sql.CLAIMED, sql.claimed())
         return contested_claims(Claim(*row) for row in self._rows(sql.contested()))
 
@@ -291,8 +294,8 @@ class DuckEngine:
             ON hash(k."transaction_id") = n."h" """,
         )
 
-    def _claims_of(self, spans: Sequence[Span]) -> None:
-        """Make `claims` of all new events, and of what is known of their transactions in any partition."""
+    def _claims_of(self, spans: Sequence[Span], asked: Sequence[str]) -> None:
+        """Make `claims` of all new events, and of what is known of their and other transactions anywhere."""
         new = [
             f"""SELECT "transaction_id", {span.partition} AS "partition", "user_id",
               epoch_us("appended_at") AS "appended_at"
@@ -302,11 +305,14 @@ class DuckEngine:
             if span.files
         ]
         self._view("new_claims", " UNION ALL ".join(new) or _NO_CLAIMS)
+        self._connection.register("asked_claims", pa.table({"id": pa.array(asked, pa.string())}))
         known = [
             f"""SELECT "transaction_id", {span.partition} AS "partition", "user_id", -1 AS "appended_at"
             FROM {parquet(span.known)} k
-            SEMI JOIN (SELECT DISTINCT hash("transaction_id") AS "h" FROM "new_claims") n
-            ON hash(k."transaction_id") = n."h" """
+            SEMI JOIN (
+              SELECT hash("transaction_id") AS "h" FROM "new_claims"
+              UNION SELECT hash("id") AS "h" FROM "asked_claims"
+            ) n ON hash(k."transaction_id") = n."h" """
             for span in spans
             if span.known
         ]
@@ -342,8 +348,9 @@ def _reading() -> Generator[None]:
             or type(error) is duckdb.Error
         ):
             raise LakeDamaged(
-                f"a file of the lake, or made from it, cannot be read: {error}. `rung lake status --check` tells "
-                "which files are not what was written; if a compaction has replaced it meanwhile, begin again"
+                f"a file of the lake, or made from it, cannot be read: {error}. `rung lake status --check` "
+                "tells which files are not what was written; if a compaction has replaced it meanwhile, "
+                "begin again"
             ) from error
         raise
 

@@ -10,12 +10,14 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Self
 
 import numpy as np
 import pyarrow as pa
 
 from rung.batch.duck import DuckEngine, parquet
+from rung.batch.due import behind, unsettled, without_absent
 from rung.batch.examined import Cause, Examined, Figures, without_zeros
 from rung.batch.resolve import transaction_events
 from rung.campaign.catalog import Catalog, CountedVersion
@@ -113,11 +115,9 @@ class Examiner:
             wanted=users,
         )
         owners = rows.column("user_id").to_pylist()
-        firsts = [index for index, one in enumerate(owners) if index == 0 or owners[index - 1] != one]
-        return {
-            owners[first]: rows.slice(first, end - first)
-            for first, end in zip(firsts, [*firsts[1:], len(owners)], strict=True)
-        }
+        bounds = [index for index, one in enumerate(owners) if index == 0 or owners[index - 1] != one]
+        bounds.append(len(owners))
+        return {owners[first]: rows.slice(first, end - first) for first, end in pairwise(bounds)}
 
     def examine(
         self,
@@ -178,15 +178,15 @@ class Examiner:
         )
 
     def _examined(self, read: Sequence[_Read]) -> list[Examined]:
-        due = self._due(read)
+        read, due = self._kept(read, self._due(read))
         expected = self._contributions(read, due)
         found = [self._stored(one.record) for one in read]
         # What the figures would be if they had been summed from the records that are only behind.
-        behind = [
-            {**records, **{key: one.stored[key] for key in _behind(one.stored, records)}}
+        lacking = [
+            {**records, **{key: one.stored[key] for key in behind(one.stored, records)}}
             for one, records in zip(read, due, strict=True)
         ]
-        summed = self._contributions(read, behind)
+        summed = self._contributions(read, lacking)
         examined: list[Examined] = []
         for index, one in enumerate(read):
             attributes = None if one.events is None else _due_attributes(one.events)
@@ -233,6 +233,29 @@ class Examiner:
         for event, record in zip(events, records, strict=True):
             due[int(owners[event])][ids[event].decode()] = record
         return due
+
+    def _kept(
+        self, read: Sequence[_Read], due: Sequence[dict[str, bytes | None]]
+    ) -> tuple[list[_Read], list[dict[str, bytes | None]]]:
+        """Leave out events that wait to be settled, and transactions of which nothing is kept."""
+        kept_from = self._catalog.kept_from
+        kept: list[_Read] = []
+        again: list[int] = []
+        for index, (one, records) in enumerate(zip(read, due, strict=True)):
+            kept.append(one)
+            if not kept_from or one.events is None:
+                continue
+            waiting = unsettled(self._store, one.partition, one.events, one.stored, records, kept_from)
+            if waiting:
+                rows = np.flatnonzero(~np.isin(one.events.column("offset").to_numpy(), list(waiting)))
+                kept[index] = dataclasses.replace(one, events=one.events.take(pa.array(rows)))
+                again.append(index)
+        due = list(due)
+        for index, records in zip(again, self._due([kept[index] for index in again]), strict=True):
+            due[index] = records
+        return kept, [
+            without_absent(one.stored, records, kept_from) for one, records in zip(kept, due, strict=True)
+        ]
 
     def _owned(self, read: _Read) -> pa.Table:
         """Return a user's events of transactions that no user of another partition has claimed first."""
@@ -301,15 +324,15 @@ class Examiner:
             swapped = self._is_of_another_version(expected, found)
             return (Cause.WRONG_VERSION if swapped else Cause.SUM_MISMATCH,)
         unknown = [key for key in wrong if due[key] is None]
-        behind = _behind(stored, due)
-        altered = len(wrong) - len(unknown) - len(behind)
+        lacking = behind(stored, due)
+        altered = len(wrong) - len(unknown) - len(lacking)
         causes = [Cause.TRANSACTION_UNKNOWN] if unknown else []
         causes += [Cause.TRANSACTION_ALTERED] if altered else []
         if found == expected:
-            return (*causes, Cause.TRANSACTION_BEHIND) if behind else tuple(causes)
-        if behind and found == summed:
+            return (*causes, Cause.TRANSACTION_BEHIND) if lacking else tuple(causes)
+        if lacking and found == summed:
             return (*causes, Cause.MISSED_EVENT)
-        return (*causes, Cause.UNKNOWN if behind or altered else Cause.SUM_MISMATCH)
+        return (*causes, Cause.UNKNOWN if lacking or altered else Cause.SUM_MISMATCH)
 
     def _is_of_another_version(self, expected: Figures, found: Figures) -> bool:
         """Tell whether each version that differs has what another version of its campaign would have."""
@@ -354,27 +377,6 @@ def _first_rows(events: pa.Table) -> dict[str, int]:
         if one is not None:
             first.setdefault(one, index)
     return first
-
-
-def _behind(stored: Mapping[str, bytes | None], due: Mapping[str, bytes | None]) -> list[str]:
-    """Return the transactions of which less is stored than is due, and nothing else."""
-    return [
-        key
-        for key, record in due.items()
-        if record is not None and stored[key] != record and _begins_with(record, stored[key])
-    ]
-
-
-def _begins_with(due: bytes, stored: bytes | None) -> bool:
-    """Tell whether what is stored, if anything, is the beginning of what is due."""
-    if stored is None:
-        return True
-    found = decode_transactions([due, stored])
-    return (
-        found.users[0] == found.users[1]
-        and found.attributes[0] == found.attributes[1]
-        and bool(found.histories.begin_with(np.array([0]), np.array([1]))[0])
-    )
 
 
 def _due_attributes(events: pa.Table) -> bytes | None:

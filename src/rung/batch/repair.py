@@ -83,7 +83,8 @@ def repair(workshop: Workshop, report: Report, who: str, told: Callable[[int], o
                 "batch.repair",
                 f"report {report.id}",
                 {"causes": _counted(healed), "users": len(healed), "strangers": len(planned.strangers)},
-                {"corrections": [_correction_id(report, one.user_id) for one in healed[:100]]},
+                # The marks of the corrections: what is audited stays, and names no user.
+                {"corrections": [token_of(_correction_id(report, one.user_id)) for one in healed[:100]]},
                 f"differences of the verification {report.id}",
             )
     return Repaired(healed, planned.clean, planned.strangers)

@@ -10,12 +10,13 @@ rate_percent     text     the exact rate of all purchases: the base and every me
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
 
 from rung.batch.cash_back import met_column, rate_texts
-from rung.batch.duck import parquet
+from rung.batch.duck import FIGURES_SCHEMA, parquet
 from rung.batch.snapshots import Snapshot, paths_of, version_key
 from rung.batch.standings import (
     ATTRIBUTES,
@@ -33,6 +34,7 @@ from rung.campaign.counted import CountedVersion
 
 RATE_PERCENT: Final = "rate_percent"
 _USER: Final = "user."
+_PRUNED: Final = "pruned_figures"
 
 
 def step_column(name: str) -> str:
@@ -75,13 +77,18 @@ def results(
     key = version_key(counted)
     if key not in snapshot.figures:
         raise CatalogMoved("the campaigns changed meanwhile: run the command again")
-    figures = _files(workshop, list(snapshot.figures[key].values()), _NO_FIGURES)
+    figures, relations = _files(workshop, list(snapshot.figures[key].values()), _NO_FIGURES), {}
+    if not counted.counts(period.ordinal, period.ordinal):
+        figures, relations = f'"{_PRUNED}"', {_PRUNED: _pruned_figures(workshop, snapshot, counted, period)}
     merged = _files(workshop, [name for names in snapshot.merged.values() for name in names], _NO_USERS)
-    found = workshop.engine.query(f"""
+    found = workshop.engine.query(
+        f"""
         WITH "{ATTRIBUTES}" AS MATERIALIZED ({told}), "{FIGURES}" AS (SELECT * FROM {figures}),
         "{USERS}" AS ({users_sql([merged, f'"{ATTRIBUTES}"'])})
         SELECT * FROM ({standings_sql(counted, period.ordinal)}) ORDER BY "user_id"
-        """)
+        """,
+        **relations,
+    )
     renamed = {met_column(index): name for index, name in enumerate(step_columns(counted))}
     found = found.rename_columns([renamed.get(name, name) for name in found.column_names])
     texts = rate_texts(found.column(RATE), counted.version.reward)
@@ -94,6 +101,25 @@ def results(
             RATE_PERCENT,
         ]
     )
+
+
+def _pruned_figures(
+    workshop: Workshop, snapshot: Snapshot, counted: CountedVersion, period: Period
+) -> pa.Table:
+    """Return the figures of a period that is no longer kept: from the transactions, as none are counted."""
+    again = replace(counted, periods=(period.ordinal, period.ordinal))
+    parts = [FIGURES_SCHEMA.empty_table()]
+    for partition, names in snapshot.merged.items():
+        workshop.engine.read_merged(paths_of(workshop.snapshots, names))
+        parts.append(
+            workshop.engine.figures(
+                [again],
+                counted.campaign.attributes,
+                whole=True,
+                disowned=snapshot.disowned.get(partition, []),
+            )
+        )
+    return pa.concat_tables(parts)
 
 
 def frozen_attributes(counted: CountedVersion, results_relation: str) -> str:

@@ -6,6 +6,10 @@
     FOLDER/grants/CAMPAIGN/PERIOD/N.parquet, N.json    PERIOD is the effective one
 
 A manifest is written last, by one rename: without it, its file of rows is nothing, and is written over.
+
+The one thing that changes them is the erasure of a user, whose rows get another name: the manifest has the
+new checksum then, and lists in `erasures` when that was and what the checksum was before. Nothing else
+differs.
 """
 
 from __future__ import annotations
@@ -206,6 +210,38 @@ def write_rows(path: Path, rows: pa.Table) -> Written:
     written = Written(rows.num_rows, part.stat().st_size, sha256)
     _put_in_place(part, path)
     return written
+
+
+def sha256_of(files: Settled) -> str:
+    """Return the checksum of its rows that a manifest of any kind tells."""
+    return msgspec.json.decode(files.manifest.read_bytes())["sha256"]
+
+
+def replace_manifest(folder: Path, path: Path, written: Written, at: int) -> int:
+    """Have a manifest tell what its rows are after an erasure; return 1, or 0 if it told that already.
+
+    Grants that name the checksum of a closed result get the new one, too.
+    """
+    if not path.exists():
+        return 0
+    manifest = msgspec.json.decode(path.read_bytes())
+    before = manifest["sha256"]
+    if before == written.sha256:
+        return 0
+    erasures = [*manifest.get("erasures", ()), {"at": at, "sha256_before": before}]
+    if path.name == "manifest.json":
+        for other in sorted((folder / "grants").rglob("*.json")):
+            grants = msgspec.json.decode(other.read_bytes())
+            if grants["result_sha256"] == before:
+                _rewrite(other, {**grants, "result_sha256": written.sha256})
+    _rewrite(path, {**manifest, "sha256": written.sha256, "bytes": written.bytes, "erasures": erasures})
+    return 1
+
+
+def _rewrite(path: Path, manifest: dict[str, object]) -> None:
+    part = _part(path)
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
+    _put_in_place(part, path)
 
 
 def read_manifest(files: Settled, kind: type[Manifest]) -> Manifest:

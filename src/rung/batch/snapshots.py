@@ -173,22 +173,26 @@ def _files_of(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
+class _Format(msgspec.Struct):
+    """What the manifests of all formats have."""
+
+    format: int
+
+
 def _read(path: Path) -> Snapshot:
+    content = path.read_bytes()
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Snapshot)
+        found = msgspec.json.decode(content, type=_Format).format
+        if found == FORMAT:
+            return msgspec.json.decode(content, type=Snapshot)
     except msgspec.DecodeError as error:
         raise _damaged(path, f"cannot be read ({error})") from error
-    if found.format != FORMAT:
-        raise SnapshotDamaged(
-            f"{path} has format {found.format}, and this release reads {FORMAT}: delete the folder, and the "
-            "next run makes a snapshot from the lake"
-        )
-    return found
+    raise _damaged(path, f"has format {found}, and this release reads {FORMAT}")
 
 
 def _damaged(path: Path, what: str) -> SnapshotDamaged:
     return SnapshotDamaged(
-        f"{path} {what}: delete the folder {path.parent.parent}, and run `rung batch aggregate --full`, "
+        f"{path} {what}: delete the folder {path.parent.parent}, and run `rung batch aggregate`, "
         "which makes everything from the lake again"
     )
 

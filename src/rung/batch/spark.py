@@ -1,8 +1,9 @@
 """The batch engine of a cluster: Spark, all partitions of the log in one job.
 
-The SQL is that of `rung.batch.sql` and `rung.plan.compile`, in Spark's dialect (`rung.batch.spark_sql`). Where
-DuckDB takes one partition after another, here the partition is a part of what names a row: a transaction is
-(partition, transaction_id), and the owner of a figure is (partition, user_id). So the text is the same.
+The SQL is that of `rung.batch.sql` and `rung.plan.compile`, in Spark's dialect (`rung.batch.spark_sql`).
+Where DuckDB takes one partition after another, here the partition is a part of what names a row: a
+transaction is (partition, transaction_id), and the owner of a figure is (partition, user_id). So the text is
+the same.
 
 Executors read the lake's files and write what they make to a folder; the driver reads it from there, one
 partition after another, and fetches nothing else but contested claims and transactions with a conflict.
@@ -19,13 +20,14 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from py4j.protocol import Py4JError
 from pyspark import StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from rung.batch import sql
 from rung.batch.duck import FIGURES_SCHEMA, MERGED_SCHEMA, Claim, Resolve, Span, contested_claims
-from rung.batch.spark_session import SparkFailed
+from rung.batch.spark_session import SparkFailed, said
 from rung.batch.spark_sql import to_spark
 from rung.campaign.catalog import CountedVersion
 from rung.campaign.model import AttributeType
@@ -44,9 +46,10 @@ _MERGED_COLUMNS: Final = (
 )
 _KEPT: Final = "user_id, attributes, status, at, amount"
 _NAMED: Final = "struct(partition, transaction_id) AS transaction_id"
+_NO_EVENTS: Final = pa.table({"partition": pa.array([], pa.int32()), "offset": pa.array([], pa.int64())})
 _SHUFFLED_BYTES: Final = 32 << 20
 """About how much of the lake's files one task takes; they are compressed."""
-_FILE_FAULTS: Final = ("PATH_NOT_FOUND", "FAILED_READ_FILE", "CANNOT_READ_FILE", "FAILED_TO_READ")
+_FILE_FAULTS: Final = ("PATH_NOT_FOUND", "FAILED_READ_FILE")
 
 
 class SparkEngine:
@@ -70,7 +73,7 @@ class SparkEngine:
             with _reading():
                 reader.parquet(*files).createOrReplaceTempView("files")
         else:
-            self._session.createDataFrame([], _LAKE_COLUMNS).createOrReplaceTempView("files")
+            self._given("files", _NO_EVENTS, _LAKE_COLUMNS)
         self._view(
             _LAKE,
             f"""SELECT f.* FROM files f JOIN (VALUES {ends}) AS s (partition, end)
@@ -105,8 +108,8 @@ class SparkEngine:
         rejected = self._resolve(resolve)
         self._view(sql.MERGED, to_spark(sql.merged()).query)
         flat = self._session.sql(
-            f"""SELECT transaction_id.transaction_id AS transaction_id, {_KEPT}, CAST(before AS BIGINT) AS before,
-            transaction_id.partition AS partition FROM {sql.MERGED}"""
+            f"""SELECT transaction_id.transaction_id AS transaction_id, {_KEPT},
+            CAST(before AS BIGINT) AS before, transaction_id.partition AS partition FROM {sql.MERGED}"""
         )
         self._write(flat, "merged")
         for frame in self._kept:
@@ -120,11 +123,9 @@ class SparkEngine:
         count = 0
         with pq.ParquetWriter(path, MERGED_SCHEMA, compression="zstd") as writer:
             for part in self._parts("merged", partition):
-                with pq.ParquetFile(part) as file:
-                    for batch in file.iter_batches():
-                        table = pa.Table.from_batches([batch]).select(MERGED_SCHEMA.names)
-                        writer.write_table(table.cast(MERGED_SCHEMA))
-                        count += table.num_rows
+                for batch in pq.ParquetFile(part).iter_batches():
+                    writer.write_table(pa.table(batch).select(MERGED_SCHEMA.names).cast(MERGED_SCHEMA))
+                    count += batch.num_rows
         return count
 
     def count(
@@ -140,10 +141,12 @@ class SparkEngine:
             attributes: The declared attributes of transactions.
             disowned: For each partition, the transactions that another user, of another one, claimed first.
         """
-        rows = [(partition, one) for partition, ids in disowned.items() for one in ids]
-        self._session.createDataFrame(rows, "partition INT, transaction_id STRING").createOrReplaceTempView(
-            "disowned"
-        )
+        ids = [(partition, one) for partition, found in disowned.items() for one in found]
+        table = {
+            "partition": pa.array([partition for partition, _ in ids], pa.int32()),
+            "transaction_id": pa.array([one for _, one in ids], pa.string()),
+        }
+        self._given("disowned", pa.table(table), "partition INT, transaction_id STRING")
         self._view(
             "owned",
             """SELECT m.* FROM merged_files m LEFT ANTI JOIN disowned d
@@ -156,8 +159,9 @@ class SparkEngine:
             self._keep(name, query)
         self._view("summed", staged.query)
         flat = self._session.sql(
-            """SELECT user_id.user_id AS user_id, CAST(series AS INT) AS series, CAST(period AS INT) AS period,
-            CAST(token AS BIGINT) AS token, value, user_id.partition AS partition FROM summed"""
+            """SELECT user_id.user_id AS user_id, CAST(series AS INT) AS series,
+            CAST(period AS INT) AS period, CAST(token AS BIGINT) AS token, value,
+            user_id.partition AS partition FROM summed"""
         )
         self._write(flat, "figures")
         for frame in self._kept:
@@ -169,12 +173,12 @@ class SparkEngine:
         parts = [pq.read_table(part) for part in self._parts("figures", partition)]
         if not parts:
             return FIGURES_SCHEMA.empty_table()
-        found = pa.concat_tables(parts).select(FIGURES_SCHEMA.names)
-        place = FIGURES_SCHEMA.get_field_index("token")
+        found = pa.concat_tables(parts)
         # Spark has no unsigned integers: the 64 bits are the same.
-        token = pc.cast(found.column(place), pa.uint64(), safe=False)
-        found = found.set_column(place, FIGURES_SCHEMA.field(place), token).cast(FIGURES_SCHEMA)
-        return found.sort_by([(name, "ascending") for name in ("user_id", "series", "period", "token")])
+        token = pc.cast(found.column("token"), pa.uint64(), safe=False)
+        columns = {**{name: found.column(name) for name in FIGURES_SCHEMA.names}, "token": token}
+        figures = pa.table(columns).cast(FIGURES_SCHEMA)
+        return figures.sort_by([(name, "ascending") for name in ("user_id", "series", "period", "token")])
 
     def _resolve(self, resolve: Resolve) -> dict[int, Mapping[int, str]]:
         """Merge transactions with a conflict here, and give them back as the relation `resolved`."""
@@ -191,13 +195,15 @@ class SparkEngine:
             found = resolve(rows.filter(pc.field("partition") == partition).drop_columns(["partition"]))
             rejected[partition] = found.rejected
             parts.append(_with_partition(found.merged, partition))
-        path = self._folder / "resolved.parquet"
-        pq.write_table(pa.concat_tables(parts), path)
-        self._session.read.schema(_MERGED_COLUMNS).parquet(path.as_uri()).createOrReplaceTempView(
-            "resolved_rows"
-        )
+        self._given("resolved_rows", pa.concat_tables(parts), _MERGED_COLUMNS)
         self._view(sql.RESOLVED, f"SELECT {_NAMED}, {_KEPT}, before FROM resolved_rows")
         return dict(rejected)
+
+    def _given(self, name: str, table: pa.Table, columns: str) -> None:
+        """Make a relation of rows from here: they reach the executors as a file."""
+        path = self._folder / f"{name}.parquet"
+        pq.write_table(table, path)
+        self._session.read.schema(columns).parquet(path.as_uri()).createOrReplaceTempView(name)
 
     def _read_merged(self) -> None:
         folder = (self._folder / "merged").as_uri()
@@ -240,8 +246,8 @@ def _with_partition(merged: pa.Table, partition: int) -> pa.Table:
 def _reading() -> Generator[None]:
     try:
         yield
-    except PySparkException as error:
-        condition, said = error.getCondition() or "", str(error).splitlines()[0]
-        if condition.startswith(_FILE_FAULTS):
-            raise LakeDamaged(f"a file of the lake cannot be read: {said}") from error
-        raise SparkFailed(f"Spark could not do it: {said}") from error
+    except (PySparkException, Py4JError) as error:
+        text = said(error)
+        if any(f"[{fault}" in text for fault in _FILE_FAULTS):
+            raise LakeDamaged(f"a file of the lake cannot be read: {text}") from error
+        raise SparkFailed(f"Spark could not do it: {text}") from error

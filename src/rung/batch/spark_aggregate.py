@@ -11,6 +11,7 @@ from rung.batch.aggregate import (
     Aggregation,
     Owners,
     check_coverage,
+    check_files,
     disowned_by,
     figures_name,
     owners_in,
@@ -31,7 +32,7 @@ from rung.lake.port import LakeState
 def aggregate_on_spark(
     session: SparkSession, workshop: Workshop, folder: Path, ends: dict[int, int]
 ) -> Aggregation:
-    """Archive what the lake lacks before `ends`, and make a snapshot of exactly that, from the first event on.
+    """Archive what the lake lacks before `ends`, and make a snapshot of all that.
 
     Args:
         session: Where it is computed.
@@ -45,10 +46,11 @@ def aggregate_on_spark(
     """
     catalog = workshop.catalog()
     archive_up_to(workshop.log, workshop.lake, catalog, ends)
+    lake = workshop.lake.state()
+    files = [file for partition, end in ends.items() for file in lake.of_partition(partition, 0, end)]
+    check_files(workshop.lake, files, workshop.engine.threads)
     engine = SparkEngine(session, folder)
-    return aggregate_with(
-        engine, workshop.snapshots, workshop.lake.state(), catalog, ends, owners_in(workshop.store)
-    )
+    return aggregate_with(engine, workshop.snapshots, lake, catalog, ends, owners_in(workshop.store))
 
 
 def aggregate_with(

@@ -1,8 +1,9 @@
-"""A Spark session of Rung's own: started when it is needed, reached by nobody else, and stopped at the end."""
+"""A Spark session of its own: started when it is needed, reached by nobody else, and stopped at the end."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Generator, Mapping
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _LOOPBACK: Final = "127.0.0.1"
+# What goes wrong is raised here; Spark would tell it once more in hundreds of lines.
 _QUIET: Final = """\
-rootLogger.level = error
+rootLogger.level = off
 rootLogger.appenderRef.stderr.ref = stderr
 appender.stderr.type = Console
 appender.stderr.name = stderr
@@ -28,7 +30,7 @@ appender.stderr.layout.type = PatternLayout
 appender.stderr.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 # Its level is what Spark would set the root's to, with a message.
 logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
-logger.gateway.level = error
+logger.gateway.level = off
 """
 
 
@@ -47,7 +49,7 @@ class SparkSettings:
     Attributes:
         master: `local[2]`, or the address of a cluster.
         memory_mib: The driver's memory; with a `local` master that is all there is.
-        folder: For what Spark writes meanwhile. The executors of a cluster have to see it under the same path.
+        folder: For what Spark writes meanwhile. The executors of a cluster see it under the same path.
     """
 
     master: str
@@ -72,22 +74,35 @@ def spark_session(settings: SparkSettings) -> Generator[SparkSession]:
             'the engine "spark" needs pyspark, which is not installed: run pip install "pyspark>=4.1,<5" '
             "(the extra `spark` of this package), or leave out --engine"
         )
-    from pyspark.errors import PySparkException  # noqa: PLC0415 - it need not be there
+    from py4j.protocol import Py4JError  # noqa: PLC0415 - it need not be there
+    from pyspark.errors import PySparkException  # noqa: PLC0415 - as above
 
     shutil.rmtree(settings.folder, ignore_errors=True)
     settings.folder.mkdir(parents=True)
     try:
         with _environment(_variables(settings)):
             session = _started(settings)
-    except (PySparkException, RuntimeError) as error:
+    except (PySparkException, Py4JError, RuntimeError) as error:
+        text = said(error)
+        _end_java()
+        shutil.rmtree(settings.folder, ignore_errors=True)
         raise SparkFailed(
-            f"Spark did not start with batch.spark_master = {settings.master}: {error}"
+            f"Spark did not start with batch.spark_master = {settings.master}: {text}"
         ) from error
     try:
         yield session
     finally:
-        _stop(session)
+        session.stop()
+        _end_java()
         shutil.rmtree(settings.folder, ignore_errors=True)
+
+
+def said(error: BaseException) -> str:
+    """Return what Spark said in one line: that with a condition in brackets, else that of the exception."""
+    lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if re.search(r"\[[A-Z_.]{6,}\]", line)]
+    told += [line for line in lines if "Exception: " in line]
+    return (told or lines or [type(error).__name__])[0]
 
 
 def _started(settings: SparkSettings) -> SparkSession:
@@ -127,16 +142,16 @@ def _is_local(settings: SparkSettings) -> bool:
     return settings.master.startswith("local")
 
 
-def _stop(session: SparkSession) -> None:
-    """Stop the session, and the Java process behind it, which pyspark would keep for another one."""
+def _end_java() -> None:
+    """End the Java process behind a session, which pyspark would keep for another one."""
     from pyspark import SparkContext  # noqa: PLC0415 - it need not be there
 
-    session.stop()
     context: Any = SparkContext
-    gateway, context._gateway, context._jvm = context._gateway, None, None  # noqa: SLF001 - nothing public stops it
-    gateway.shutdown()
-    gateway.proc.stdin.close()
-    gateway.proc.wait()
+    gateway, context._gateway, context._jvm = context._gateway, None, None  # noqa: SLF001 - nothing public ends it
+    if gateway is not None:
+        gateway.shutdown()
+        gateway.proc.stdin.close()
+        gateway.proc.wait()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ sqlglot nor this module knows is refused, so that nothing reaches Spark that wou
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from sqlglot import ErrorLevel, exp, parse_one
 
@@ -40,7 +40,7 @@ def to_spark(text: str) -> Staged:
     Raises:
         Untranslated: it uses a function that is not known here.
     """
-    tree = cast("exp.Expr", parse_one(text, read="duckdb"))
+    tree = parse_one(text, read="duckdb")
     tree.set("order", None)
     relations = tuple((name, _written(query)) for name, query in _materialized(tree))
     return Staged(relations, _written(tree))
@@ -86,7 +86,7 @@ def _length(node: exp.Expr) -> exp.Expr:
 
 
 def _element(node: exp.Expr) -> exp.Expr:
-    """`list[a:b]` has both ends, counted from 1; `list[n]` too is counted from 1, NULL where there is none."""
+    """`list[a:b]` has both ends, counted from 1, as `list[n]` is; NULL where there is none."""
     if not isinstance(node, exp.Bracket):
         return node
     (inside,) = node.expressions
@@ -133,14 +133,14 @@ def _parallel_lists(node: exp.Expr) -> exp.Expr:
     """Several lists of one length in one SELECT make one row for each place, and not for each pair."""
     if not isinstance(node, exp.Select):
         return node
-    lists = [one for one in node.expressions if isinstance(one.unalias(), exp.Explode | exp.Unnest)]
+    columns: list[exp.Expr] = node.expressions
+    lists = [one for one in columns if isinstance(one.unalias(), exp.Explode | exp.Unnest)]
     if len(lists) < 2:
         return node
     zipped = _call("INLINE", _call("ARRAYS_ZIP", *(_list_of(one.unalias()) for one in lists)))
-    aliases = exp.Aliases(
-        this=zipped, expressions=[exp.to_identifier(one.alias, quoted=True) for one in lists]
-    )
-    node.set("expressions", [one for one in node.expressions if one not in lists] + [aliases])
+    names = [exp.to_identifier(one.alias, quoted=True) for one in lists]
+    others = [one for one in columns if one not in lists]
+    node.set("expressions", [*others, exp.Aliases(this=zipped, expressions=names)])
     return node
 
 

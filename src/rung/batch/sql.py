@@ -7,7 +7,7 @@
                 one row for each transaction whose history grew; `before` steps of it were known
     figures     owner, series, period, token, value
     claims      transaction_id, "partition", user_id, appended_at
-                one row for each event, of all partitions; two users claim what stands in more than one
+                one row for each event, of all partitions; users contest what stands in more than one
 
 Merging is the law of `rung.transaction.merge` on relations. Most transactions have one event, which is then
 what is kept: they are told from the others by a set of hashes, and never grouped. Of several events the
@@ -56,11 +56,11 @@ HAVING min("partition") <> max("partition")
 
 
 def contested() -> str:
-    """Return the query for the first claim of each of those transactions in each partition, sorted."""
+    """Return the query for the first claim of each user on each of those transactions, sorted."""
     return f"""
-SELECT "transaction_id", "partition", min("user_id") AS "user_id", min("appended_at") AS "appended_at"
+SELECT "transaction_id", "partition", "user_id", min("appended_at") AS "appended_at"
 FROM "{CLAIMS}" c SEMI JOIN "{CLAIMED}" t ON hash(c."transaction_id") = t."h"
-GROUP BY "transaction_id", "partition" ORDER BY "transaction_id", "partition"
+GROUP BY "transaction_id", "partition", "user_id" ORDER BY "transaction_id", "partition", "user_id"
 """
 
 

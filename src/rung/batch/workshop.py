@@ -39,7 +39,7 @@ class Workshop:
         return aggregate(
             self.engine,
             self.snapshots,
-            self.lake.state(),
+            self.lake,
             catalog,
             ends,
             owners_in(self.store),

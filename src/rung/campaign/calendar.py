@@ -211,6 +211,15 @@ class Calendar:
         """
         return self.starts_at(period.next())
 
+    def first_since(self, at: int) -> Period:
+        """Return the first period that does not start before an instant.
+
+        Raises:
+            ValueError: the instant is not within TIME_MIN and TIME_MAX.
+        """
+        period = self.period_at(at)
+        return period if self.starts_at(period) >= at else period.next()
+
     def span(self) -> tuple[Period, Period]:
         """Return the first and the last period that an event can be in."""
         return self.period_at(TIME_MIN), self.period_at(TIME_MAX - 1)

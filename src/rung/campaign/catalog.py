@@ -8,6 +8,9 @@ What is counted is fixed when a version is applied (`CountedVersion`):
   `counts_until` is added or moved back, or it is retired), never more: transactions of an added period may
   have passed it uncounted, and it would show a wrong figure without a word.
 
+- The oldest periods of all versions may be pruned together with the transactions before an instant
+  (`Catalog.kept_from`): an event that could be of one of those is settled from the lake from then on.
+
 Which version serves is a pointer, the campaign's schedule. The specs' `counts_from` place each version in it
 when it is added; after that `activate` and `roll_back` move it, and what is counted stays as it is. Every
 version counts all that it serves.
@@ -48,12 +51,15 @@ class CatalogRefused(Exception):
 class Catalog:
     """All applied campaigns by name, and their versions in the order in which they were applied.
 
-    `earlier` has the schedules before each activation that can be taken back, the last one last.
+    `earlier` has the schedules before each activation that can be taken back, the last one last. `kept_from`
+    is the instant, in microseconds since the epoch, before which transactions may have been pruned (0: none
+    was).
     """
 
     campaigns: Mapping[str, Campaign] = field(default_factory=dict[str, Campaign])
     versions: tuple[CountedVersion, ...] = ()
     earlier: Mapping[str, tuple[Schedule, ...]] = field(default_factory=dict[str, tuple[Schedule, ...]])
+    kept_from: int = 0
 
     @property
     def attributes(self) -> Mapping[str, AttributeType]:
@@ -193,13 +199,25 @@ class Catalog:
         return self._replaced(counted, replace(counted, backfilled=True))
 
     def from_the_beginning(self) -> Catalog:
-        """Return the catalog in which every version counts live from the first event on."""
-        versions = tuple(replace(counted, starts={}, backfilled=False) for counted in self.versions)
-        return replace(self, versions=versions)
+        """Return the catalog in which all versions count live from the first event on, nothing pruned."""
+        versions = tuple(
+            replace(counted.with_pruned(), starts={}, backfilled=False) for counted in self.versions
+        )
+        return replace(self, versions=versions, kept_from=0)
+
+    def pruned(self, kept_from: int) -> Catalog:
+        """Return the catalog that keeps only what is from an instant on, which only ever rises.
+
+        Each version counts from its first period that lies behind the instant as a whole.
+        """
+        if kept_from <= self.kept_from:
+            return self
+        versions = tuple(_kept(counted, kept_from) for counted in self.versions)
+        return replace(self, versions=versions, kept_from=kept_from)
 
     def encode(self) -> bytes:
         """Return the catalog as a record that `decode` reads."""
-        return encode(Contents(self.campaigns, self.versions, self.earlier))
+        return encode(Contents(self.campaigns, self.versions, self.earlier, self.kept_from))
 
     @classmethod
     def decode(cls, record: bytes | None) -> Catalog:
@@ -211,7 +229,7 @@ class Catalog:
         if record is None:
             return cls()
         found = decode(record)
-        return cls(found.campaigns, tuple(found.versions), found.earlier)
+        return cls(found.campaigns, tuple(found.versions), found.earlier, found.kept_from)
 
     def _campaign(self, name: str) -> Campaign:
         if name in self.campaigns:
@@ -270,23 +288,38 @@ class Catalog:
             series = {measure.name: following + index for index, measure in enumerate(version.measures)}
             following += len(series)
             periods = periods_of(campaign, version)
-            versions.append(CountedVersion(campaign, version, series, dict(starts), periods))
-        return Catalog({**self.campaigns, campaign.name: campaign}, tuple(versions), _some(earlier))
+            added = CountedVersion(campaign, version, series, dict(starts), periods)
+            versions.append(_kept(added, self.kept_from))
+        return replace(
+            self,
+            campaigns={**self.campaigns, campaign.name: campaign},
+            versions=tuple(versions),
+            earlier=_some(earlier),
+        )
 
     def _rescheduled(self, campaign: Campaign, earlier: tuple[Schedule, ...]) -> Catalog:
         versions = tuple(
             replace(counted, campaign=campaign) if counted.campaign.name == campaign.name else counted
             for counted in self.versions
         )
-        return Catalog(
-            {**self.campaigns, campaign.name: campaign},
-            versions,
-            _some({**self.earlier, campaign.name: earlier}),
+        return replace(
+            self,
+            campaigns={**self.campaigns, campaign.name: campaign},
+            versions=versions,
+            earlier=_some({**self.earlier, campaign.name: earlier}),
         )
 
     def _replaced(self, before: CountedVersion, after: CountedVersion) -> Catalog:
         versions = tuple(after if counted is before else counted for counted in self.versions)
         return replace(self, versions=versions)
+
+
+def _kept(counted: CountedVersion, kept_from: int) -> CountedVersion:
+    """Return a version that counts no period which does not lie behind an instant as a whole (0: all do)."""
+    if not kept_from:
+        return counted
+    calendar = counted.campaign.calendar
+    return counted.kept_since(calendar.first_since(kept_from).ordinal)
 
 
 def _some(earlier: Mapping[str, tuple[Schedule, ...]]) -> dict[str, tuple[Schedule, ...]]:

@@ -1,7 +1,8 @@
 """The catalog's record: JSON that starts with its format.
 
 Format 2 holds what each version counts and which version serves. Format 1 had both from the specs alone,
-which is how it is read.
+which is how it is read. Format 3 is format 2 of a catalog from which something was pruned: a release that
+does not know what that means would count again what is no longer kept.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from rung.campaign.spec.canonical import canonical
 from rung.campaign.spec.errors import InvalidSpec
 
 RECORD_FORMAT = 2
-"""The form that is written."""
+"""The form that is written while nothing was pruned."""
+
+PRUNED_FORMAT = 3
+"""The form that is written after that."""
 
 _FIRST_FORMAT = 1
 
@@ -32,17 +36,18 @@ class CatalogUnreadable(Exception):
 
 
 class Contents(NamedTuple):
-    """What a catalog holds: campaigns and their earlier schedules by name, and all versions."""
+    """What a catalog holds: campaigns and their earlier schedules by name, all versions, what is kept."""
 
     campaigns: Mapping[str, Campaign]
     versions: Sequence[CountedVersion]
     earlier: Mapping[str, tuple[Schedule, ...]]
+    kept_from: int = 0
 
 
 def encode(contents: Contents) -> bytes:
     """Return the record of a catalog."""
     record = _Record(
-        RECORD_FORMAT,
+        PRUNED_FORMAT if contents.kept_from else RECORD_FORMAT,
         [
             _CampaignRecord(
                 canonical(campaign),
@@ -59,9 +64,11 @@ def encode(contents: Contents) -> bytes:
                 dict(counted.starts),
                 counted.periods,
                 counted.backfilled,
+                counted.pruned_from,
             )
             for counted in contents.versions
         ],
+        contents.kept_from,
     )
     return msgspec.json.encode(record)
 
@@ -74,14 +81,14 @@ def decode(record: bytes) -> Contents:
     """
     try:
         found = msgspec.json.decode(record, type=_Format).format
-        if found == RECORD_FORMAT:
+        if found in {RECORD_FORMAT, PRUNED_FORMAT}:
             return _contents(msgspec.json.decode(record, type=_Record))
         if found == _FIRST_FORMAT:
             return _first_contents(msgspec.json.decode(record, type=_FirstRecord))
     except (msgspec.DecodeError, InvalidSpec, KeyError, ValueError) as error:
         raise CatalogUnreadable(f"the catalog's record is damaged: {error}") from error
     raise CatalogUnreadable(
-        f"the catalog has format {found}, and this release reads {_FIRST_FORMAT} and {RECORD_FORMAT}"
+        f"the catalog has format {found}, and this release reads {_FIRST_FORMAT} to {PRUNED_FORMAT}"
     )
 
 
@@ -102,10 +109,11 @@ def _contents(record: _Record) -> Contents:
             counted.starts,
             counted.periods,
             counted.backfilled,
+            counted.pruned_from,
         )
         for counted in record.versions
     ]
-    return Contents(campaigns, versions, earlier)
+    return Contents(campaigns, versions, earlier, record.kept_from)
 
 
 def _first_contents(record: _FirstRecord) -> Contents:
@@ -140,19 +148,21 @@ class _CampaignRecord(msgspec.Struct):
     earlier: list[list[tuple[str, int]]]
 
 
-class _VersionRecord(msgspec.Struct):
+class _VersionRecord(msgspec.Struct, omit_defaults=True):
     campaign: str
     number: int
     series: dict[str, int]
     starts: dict[int, int]
     periods: tuple[int, int]
     backfilled: bool
+    pruned_from: int | None = None
 
 
-class _Record(msgspec.Struct):
+class _Record(msgspec.Struct, omit_defaults=True):
     format: int
     campaigns: list[_CampaignRecord]
     versions: list[_VersionRecord]
+    kept_from: int = 0
 
 
 class _FirstVersionRecord(msgspec.Struct):

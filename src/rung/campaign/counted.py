@@ -23,6 +23,9 @@ class CountedVersion:
     that, never widened. Which of them it serves is the campaign's schedule and another matter.
 
     `backfilled` tells that what happened up to `starts` has been added from the archive.
+
+    `pruned_from` is the ordinal of the first period that it counted before its oldest ones were pruned; None,
+    if none was. The figures of a pruned period are gone from the store, and the lake gives them.
     """
 
     campaign: Campaign
@@ -31,6 +34,7 @@ class CountedVersion:
     starts: Mapping[int, int]
     periods: tuple[int, int]
     backfilled: bool = False
+    pruned_from: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -45,6 +49,25 @@ class CountedVersion:
         """Return the version as it counts no period after an ordinal; it is never widened."""
         first = self.periods[0]
         return replace(self, periods=(first, max(first - 1, min(self.periods[1], last))))
+
+    def has_counted(self, first: int, last: int) -> bool:
+        """Tell whether it counts all periods from one ordinal to another, or did before pruning."""
+        begins = self.periods[0] if self.pruned_from is None else self.pruned_from
+        return begins <= first and last <= self.periods[1]
+
+    def kept_since(self, first: int) -> CountedVersion:
+        """Return the version as it counts no period before an ordinal, because what is older is not kept."""
+        begins, last = self.periods
+        if first <= begins or begins > last:
+            return self
+        pruned_from = begins if self.pruned_from is None else self.pruned_from
+        return replace(self, periods=(min(first, last + 1), last), pruned_from=pruned_from)
+
+    def with_pruned(self) -> CountedVersion:
+        """Return the version as it counts what was pruned, too."""
+        if self.pruned_from is None:
+            return self
+        return replace(self, periods=(self.pruned_from, self.periods[1]), pruned_from=None)
 
 
 def periods_of(campaign: Campaign, version: Version) -> tuple[int, int]:
@@ -72,10 +95,13 @@ def last_of(campaign: Campaign, span: Span) -> int:
 def uncounted(
     campaign: Campaign, versions: Mapping[int, CountedVersion]
 ) -> Iterator[tuple[CountedVersion, Span]]:
-    """Yield what the campaign's schedule would have a version serve without counting all of it."""
+    """Yield what the campaign's schedule would have a version serve without counting all of it.
+
+    What was pruned was counted, and is served no more.
+    """
     for span in campaign.spans():
         counted = versions[span.version]
-        if not counted.counts(span.first.ordinal, last_of(campaign, span)):
+        if not counted.has_counted(span.first.ordinal, last_of(campaign, span)):
             yield counted, span
 
 

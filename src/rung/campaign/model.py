@@ -11,6 +11,9 @@ from rung.campaign.calendar import Calendar, Period
 from rung.campaign.expression import Expression
 from rung.campaign.schedule import Schedule, Span
 
+KEEP_MONTHS = 13
+"""How long a campaign's transactions may come again or be refunded, if its spec does not say."""
+
 
 class AttributeType(StrEnum):
     """The type that a spec declares for an attribute."""
@@ -115,6 +118,8 @@ class Campaign:
 
     `counts_until` is the last counting period; None while the campaign is open-ended. `schedule` says which
     version serves from which period on: as the versions' `counts_from` have it, until the catalog moves it.
+    `keep_months` is how long transactions and figures are kept at least: within it duplicates and refunds are
+    known at once.
     """
 
     name: str
@@ -126,6 +131,7 @@ class Campaign:
     versions: tuple[Version, ...]
     counts_until: Period | None
     schedule: Schedule
+    keep_months: int = KEEP_MONTHS
 
     def version_counting(self, period: Period) -> Version | None:
         """Return the version that serves a counting period, or None outside the campaign."""

@@ -25,7 +25,11 @@ def backfill(
 
     author = author_of(by, reason)
     line = LiveLine()
-    with bootstrap.opened_workshop(bootstrap.open_home(home), f"backfill {campaign} {version}") as workshop:
+    opened = bootstrap.open_home(home)
+    with (
+        bootstrap.opened_workshop(opened, f"backfill {campaign} {version}") as workshop,
+        bootstrap.opened_mirror(opened) as mirror,
+    ):
         complete = workshop.catalog().version(campaign, version).complete
         done = add_the_past(
             workshop,
@@ -34,6 +38,7 @@ def backfill(
             author.who,
             author.reason,
             lambda count, total: line.show(f"Added the past of {count:,} of {count_of(total, 'user')}"),
+            mirror.forget,
         )
     if as_json:
         print_json(

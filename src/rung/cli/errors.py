@@ -43,13 +43,20 @@ def explained(error: Exception) -> CommandError | None:
         return CommandError(f"{place}{error.strerror or error}", ExitCode.FAILED)
 
     from rung.batch.diffs import DiffRefused
+    from rung.batch.erase import EraseRefused
     from rung.batch.examine import ReadTwice
+    from rung.batch.export import ExportRefused
     from rung.batch.gates import NotProven
+    from rung.batch.java import JavaMissing
     from rung.batch.lease import BatchRuns
+    from rung.batch.monitor import NotFillable
+    from rung.batch.payment_list import ListUnreadable
+    from rung.batch.prune import PruneRefused
     from rung.batch.report import ReportUnreadable
     from rung.batch.settled import SettledDamaged, SettleRefused
     from rung.batch.simulate import SimulationRefused
     from rung.batch.snapshots import SnapshotDamaged
+    from rung.batch.spark_session import SparkFailed, SparkMissing
     from rung.batch.verify import CatalogMoved
     from rung.bootstrap import NotInitialised, WorkerRuns
     from rung.campaign.catalog import CatalogRefused, CatalogUnreadable
@@ -74,13 +81,21 @@ def explained(error: Exception) -> CommandError | None:
         (BatchRuns, ExitCode.BUSY),
         (CatalogMoved, ExitCode.BUSY),
         (NotProven, ExitCode.PROBLEMS),
+        (ExportRefused, ExitCode.BAD_INPUT),
         (ReadTwice, ExitCode.BUSY),
         (ReportUnreadable, ExitCode.BAD_INPUT),
+        (ListUnreadable, ExitCode.BAD_INPUT),
+        (NotFillable, ExitCode.BAD_INPUT),
         (DiffRefused, ExitCode.BAD_INPUT),
         (SimulationRefused, ExitCode.BAD_INPUT),
         (SettleRefused, ExitCode.PROBLEMS),
+        (PruneRefused, ExitCode.PROBLEMS),
+        (EraseRefused, ExitCode.PROBLEMS),
         (SettledDamaged, ExitCode.FAILED),
         (SnapshotDamaged, ExitCode.FAILED),
+        (SparkMissing, ExitCode.BAD_INPUT),
+        (JavaMissing, ExitCode.BAD_INPUT),
+        (SparkFailed, ExitCode.FAILED),
         (LakeError, ExitCode.FAILED),
         (LakeOvertaken, ExitCode.BUSY),
         (Overtaken, ExitCode.BUSY),

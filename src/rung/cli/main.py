@@ -50,6 +50,8 @@ COMMANDS: Final = {
     "batch": _Command("rung.cli.batch", "app", "Aggregate everything again, prove, repair and settle."),
     "simulate": _Command("rung.cli.simulate", "simulate", "Run a candidate spec over past periods."),
     "grants": _Command("rung.cli.grants", "grants", "Settle the cash back of a period's purchases."),
+    "prune": _Command("rung.cli.prune", "prune", "Forget what is older than any campaign keeps."),
+    "erase": _Command("rung.cli.erase", "erase", "Remove a user's identity, and keep all totals."),
     "serve": _Command("rung.cli.serve", "serve", "Run the status API, the page and the worker."),
     "generate": _Command("rung.cli.generate", "generate", "Write seeded synthetic events."),
     "doctor": _Command("rung.cli.doctor", "doctor", "Look for what is wrong, and say what to do."),

@@ -29,7 +29,9 @@ def activate(
     reason: ReasonOption,
     diff: Annotated[
         str | None,
-        typer.Option("--diff", metavar="HASH", help="The accepted `rung campaign diff` from what serves now."),
+        typer.Option(
+            "--diff", metavar="HASH", help="The accepted `rung campaign diff` from what serves now."
+        ),
     ] = None,
     unproven: Annotated[
         bool, typer.Option("--unproven", help="Without a verification and a diff; the audit list tells it.")
@@ -40,7 +42,7 @@ def activate(
 ) -> None:
     """Let a version serve from a period on, until the next one in the schedule.
 
-    It needs a clean `rung batch verify` of the last day, and the hash of a `rung campaign diff` that was read.
+    It needs a clean `rung batch verify` of the last day, and the hash of a `rung campaign diff`.
 
     Readers see the old schedule or the new one. What is counted does not change: the version that is
     replaced goes on counting, so that `rung campaign rollback` can go back at once.

@@ -133,13 +133,13 @@ def _refunded() -> str:
 def _measure(measure: Measure, counted: CountedVersion) -> list[str]:
     """Return the columns of one measure: its signed value and, for a distinct, its token."""
     series = counted.series[measure.name]
-    where = "TRUE" if measure.where is None else _sql(measure.where)
+    where = "TRUE" if measure.where is None else purchase_sql(measure.where)
     match measure.kind:
         case MeasureKind.COUNT:
-            condition = f"({where}) AND ({_sql(measure.expression)})"
+            condition = f"({where}) AND ({purchase_sql(measure.expression)})"
             return [f'CASE WHEN {condition} THEN "sign" ELSE 0 END AS "value.{series}"']
         case MeasureKind.SUM:
-            value = f'coalesce("sign" * ({_sql(measure.expression)}), 0)'
+            value = f'coalesce("sign" * ({purchase_sql(measure.expression)}), 0)'
             return [f'CASE WHEN {where} THEN {value} ELSE 0 END AS "value.{series}"']
         case MeasureKind.DISTINCT:
             calendar = counted.campaign.calendar
@@ -147,15 +147,16 @@ def _measure(measure: Measure, counted: CountedVersion) -> list[str]:
                 token = f"CAST({_local_time('completed_at', calendar)} // {MICROSECONDS_PER_DAY} AS UBIGINT)"
                 present = "TRUE"
             else:
-                token = f"md5_number_lower(CAST({_sql(measure.expression)} AS VARCHAR))"
-                present = f"{_sql(measure.expression)} IS NOT NULL"
+                token = f"md5_number_lower(CAST({purchase_sql(measure.expression)} AS VARCHAR))"
+                present = f"{purchase_sql(measure.expression)} IS NOT NULL"
             return [
                 f'CASE WHEN ({where}) AND {present} THEN "sign" ELSE 0 END AS "value.{series}"',
                 f'coalesce({token}, 0) AS "token.{series}"',
             ]
 
 
-def _sql(expression: Expression) -> str:
+def purchase_sql(expression: Expression) -> str:
+    """Return an expression over a purchase as SQL over its amounts and its columns of attributes."""
     amounts = {"amount", "gross_amount", "refunded_amount"}
     return to_sql(expression, lambda name: _quoted(name if name in amounts else attribute_column(name)))
 

@@ -20,6 +20,7 @@ from rung.campaign.catalog import Catalog
 from rung.log.port import Slice, unreadable_rows
 from rung.plan.run import Contributions, Plans, histories_table
 from rung.speed.figures import add_figures
+from rung.speed.kept import not_kept
 from rung.speed.user_attributes import merge_user_attributes
 from rung.store.port import Applied, Change, Counters, Entries, Quarantined, Store
 from rung.store.records import decode_transactions, encode_transactions
@@ -72,7 +73,14 @@ def decide(
     events = batch.transactions
     keys, groups = distinct(events.transaction_ids)
     stored = store.transactions(keys)
-    merged = merge(events, groups, decode_transactions(stored))
+    known = decode_transactions(stored)
+    unsettled = not_kept(events, groups, known, catalog.kept_from)
+    if unsettled:
+        events = events.take(np.flatnonzero(~np.isin(events.rows, [one.row for one in unsettled])))
+        keys, groups = distinct(events.transaction_ids)
+        stored = store.transactions(keys)
+        known = decode_transactions(stored)
+    merged = merge(events, groups, known)
     users, owners = distinct(events.user_ids.take(pa.array(merged.events)))
     not_live = _not_live(slices, catalog)
     user_places = np.zeros(len(users), dtype=np.int64)
@@ -84,7 +92,7 @@ def decide(
     )
     user_partitions = dict(zip(users, user_places.tolist(), strict=True))
     user_partitions |= {event.user_id.encode(): int(places[event.row]) for event in batch.user_attributes}
-    rejections = [*batch.rejections, *merged.rejections, *attribute_rejections]
+    rejections = [*batch.rejections, *unsettled, *merged.rejections, *attribute_rejections]
     return Change(
         catalog_revision=compiled.revision,
         expected={part.partition: before[part.partition] for part in slices},

@@ -26,6 +26,7 @@ import lmdb
 import msgspec
 
 from rung.faultpoints import passing
+from rung.freed_pages import overwrite_freed, rebuild, rewrite
 from rung.store.lmdb_survey import LmdbSurvey
 from rung.store.lmdb_values import (
     audit_key,
@@ -350,6 +351,23 @@ class LmdbStore:
             writing.delete(b"counters", db=self._meta)
             writing.delete(b"log", db=self._meta)
             self._write_catalog(writing, catalog_record)
+
+    def overwrite_freed(self, *, thoroughly: bool = False) -> None:
+        """Overwrite what the file still holds of records that are gone: see `rung.freed_pages`.
+
+        Call it on a store that was opened after they were removed. The keys of all users are written anew; to
+        be thorough, every record is.
+        """
+        try:
+            rebuild(self._environment, [self._users, self._user_attributes, self._quarantine])
+            if thoroughly:
+                rewrite(self._environment)
+            # What the first time is freed by a change before it, the second one finds.
+            for _ in range(2):
+                overwrite_freed(self._environment)
+        except lmdb.Error as error:
+            message = f"the store in {self._environment.path()} cannot be written: {error}"
+            raise StoreError(message) from error
 
     def close(self) -> None:
         """See `Store.close`."""

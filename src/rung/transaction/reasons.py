@@ -43,6 +43,7 @@ class Reason(StrEnum):
     HISTORY_CONFLICT = "history_conflict", "The history contradicts the one that came before it."
     USER_CHANGED = "user_changed", "The transaction belonged to another user before."
     ATTRIBUTES_CHANGED = "attributes_changed", "The transaction had other attributes before."
+    PRUNED = "pruned", "The transaction may be older than what is kept; it is settled from the lake."
     SEQUENCE_CONFLICT = "sequence_conflict", "The user had other attributes under the same sequence before."
 
 

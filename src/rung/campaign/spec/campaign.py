@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from rung.campaign.calendar import Calendar, Period, PeriodKind, zones
-from rung.campaign.model import AttributeType, Campaign, Effective, Version
+from rung.campaign.model import KEEP_MONTHS, AttributeType, Campaign, Effective, Version
 from rung.campaign.schedule import Entry, Schedule
 from rung.campaign.spec.canonical import canonical, identity
 from rung.campaign.spec.document import BYTES_MAX, DocumentError, Listing, Node, Table, read
@@ -18,6 +18,9 @@ from rung.campaign.spec.version import Rules, VersionReader, read_period
 
 VERSIONS_MAX = 100
 """The most versions of one campaign."""
+
+KEEP_MONTHS_MAX = 120
+"""The longest that a spec may have transactions kept."""
 
 ATTRIBUTES_MAX = 64
 """The most attributes, and the most user attributes, of one campaign."""
@@ -59,7 +62,7 @@ class _CampaignReader:
             node,
             "a campaign",
             {"campaign": "step", "timezone": "Asia/Tokyo", "currency": "JPY", "versions": "[...]"},
-            ("period", "effective", "attributes", "user_attributes", "counts_until"),
+            ("period", "effective", "attributes", "user_attributes", "counts_until", "keep"),
         )
         name = reader.label(fields["campaign"], "a campaign's name") if "campaign" in fields else None
         zone = self._zone(fields["timezone"]) if "timezone" in fields else None
@@ -77,6 +80,9 @@ class _CampaignReader:
         counts_until = None
         if "counts_until" in fields:
             counts_until = read_period(reader, fields["counts_until"], "counts_until", calendar)
+        keep_months: int | None = KEEP_MONTHS
+        if "keep" in fields:
+            keep_months = self._keep(fields["keep"])
         rules: list[Rules] = []
         if "versions" in fields:
             version_reader = VersionReader(reader, calendar, attributes, user_attributes)
@@ -87,6 +93,7 @@ class _CampaignReader:
         self._check_schedule(rules, counts_until)
         if reader.errors or name is None or currency is None or effective is None or calendar is None:
             return None
+        assert keep_months is not None, "there are no errors"
         versions: list[Version] = []
         for rule in sorted(rules, key=lambda rule: rule.number):
             assert rule.post_to is not None, "there are no errors"
@@ -119,7 +126,20 @@ class _CampaignReader:
             tuple(versions),
             counts_until,
             Schedule(tuple(entries)),
+            keep_months,
         )
+
+    def _keep(self, node: Node) -> int | None:
+        text = self.reader.text(node, "keep")
+        if text is None:
+            return None
+        found = re.fullmatch(r"([1-9][0-9]{0,2}) months?", text.value)
+        if found is None or int(found[1]) > KEEP_MONTHS_MAX:
+            self.reader.error_at(
+                text, f"keep is 1 to {KEEP_MONTHS_MAX} months, not {text.value}", "write it as 13 months"
+            )
+            return None
+        return int(found[1])
 
     def _zone(self, node: Node) -> str | None:
         text = self.reader.text(node, "timezone")

@@ -8,7 +8,16 @@ from collections.abc import Iterable, Mapping
 
 from rung.campaign.calendar import Calendar
 from rung.campaign.expression import Expression
-from rung.campaign.model import AttributeType, Campaign, Effective, Measure, PostTo, Reward, Version
+from rung.campaign.model import (
+    KEEP_MONTHS,
+    AttributeType,
+    Campaign,
+    Effective,
+    Measure,
+    PostTo,
+    Reward,
+    Version,
+)
 
 
 def canonical(campaign: Campaign) -> str:
@@ -25,6 +34,8 @@ def canonical(campaign: Campaign) -> str:
     }
     if campaign.counts_until is not None:
         document["counts_until"] = str(campaign.counts_until)
+    if campaign.keep_months != KEEP_MONTHS:
+        document["keep"] = f"{campaign.keep_months} months"
     versions: list[dict[str, object]] = []
     for version in campaign.versions:
         described: dict[str, object] = {"version": version.number}

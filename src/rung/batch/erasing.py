@@ -1,0 +1,100 @@
+"""What an erasure keeps while it is under way: whose identity is removed, and the name that takes its place.
+
+It is deleted when the erasure is done, so that nobody can tell who it was. Until then an erasure that was cut
+short goes on with the same name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from secrets import token_hex
+from typing import Final, Protocol, runtime_checkable
+
+import msgspec
+
+from rung.transaction.routing import partition_of
+
+_NAME: Final = "erasing.json"
+_PREFIX: Final = "erased-"
+
+
+@runtime_checkable
+class Overwritten(Protocol):
+    """A log or a store whose file may hold records that are gone."""
+
+    def overwrite_freed(self, *, thoroughly: bool = False) -> None:
+        """Overwrite what the file still holds of them; thoroughly is wherever it may be, and takes longer."""
+        ...
+
+
+class Erasing(msgspec.Struct, frozen=True):
+    """An erasure. `moved` tells that the store has the user's records under the pseudonym already."""
+
+    user_id: str
+    pseudonym: str
+    moved: bool = False
+
+    def renamed(self, text: str) -> str:
+        """Return a text in which the pseudonym stands where the user's id did, within quotes of any kind."""
+        for quote in ('"', "'"):
+            text = text.replace(f"{quote}{self.user_id}{quote}", f"{quote}{self.pseudonym}{quote}")
+        return text
+
+    def renamed_payload(self, payload: bytes) -> bytes:
+        """Return the bytes of an event with the pseudonym in place of the user's id."""
+        after = payload
+        for written in {msgspec.json.encode(self.user_id), _ascii(self.user_id)}:
+            after = after.replace(written, msgspec.json.encode(self.pseudonym))
+        return after
+
+
+def _ascii(text: str) -> bytes:
+    return json.dumps(text).encode()
+
+
+def pseudonym_for(user_id: str, partitions: int) -> str:
+    """Return a random name that is routed to the same partition as the user."""
+    due = partition_of(user_id.encode(), partitions)
+    while True:
+        name = f"{_PREFIX}{token_hex(8)}"
+        if partition_of(name.encode(), partitions) == due:
+            return name
+
+
+def unfinished(folder: Path) -> Erasing | None:
+    """Return the erasure that was cut short, if there is one."""
+    path = folder / _NAME
+    return msgspec.json.decode(path.read_bytes(), type=Erasing) if path.exists() else None
+
+
+def note(folder: Path, erasing: Erasing) -> None:
+    """Keep an erasure durably."""
+    part = folder / f"{_NAME}.part"
+    with part.open("wb") as file:
+        file.write(msgspec.json.encode(erasing))
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(folder / _NAME)
+    _sync(folder)
+
+
+def forget(folder: Path) -> None:
+    """Forget an erasure: its file is overwritten before it is deleted."""
+    path = folder / _NAME
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.write(bytes(size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
