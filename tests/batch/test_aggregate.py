@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from batch.reading import figure_checksums, merged_transactions, rejected_events, snapshot_figures
 from batch.scenes import PARTITIONS, Scene, opened_scene
@@ -19,6 +21,8 @@ from oracle import FigureKey, Oracle
 from rung.batch.aggregate import Aggregation, aggregate, nobody, owners_in
 from rung.batch.archive import archive_up_to
 from rung.batch.snapshots import KEPT, Snapshot, Snapshots
+from rung.lake.port import LakeDamaged
+from rung.store.records import decode_transactions
 from rung.transaction.routing import partition_of
 
 WILD = replace(TRAFFIC, users=200, transactions=2_000, conflict_share=0.05)
@@ -201,11 +205,11 @@ def test_the_store_decides_after_a_snapshot(small: Scene) -> None:
     assert small.workshop.aggregate_to(ends).snapshot.disowned == {0: ["t"]}
     # A worker that reads partition 0 before partition 1, as it may.
     small.work()
-    (record,) = small.store.transactions([b"t"])
-    assert record is not None
+    (owner,) = decode_transactions(small.store.transactions([b"t"])).users.tolist()
+    assert owner == xxhash.xxh3_64_intdigest(second.encode())
     done = small.workshop.aggregate_to(ends)
     full = from_nothing(small, ends)
-    assert done.snapshot.disowned == full.disowned
+    assert done.snapshot.disowned == full.disowned == {1: ["t"]}
     assert by_batch(small, done.snapshot) == stored_figures(small.store)
     assert figure_checksums(done.snapshot) == figure_checksums(full)
     assert verified(small).is_clean
@@ -306,3 +310,21 @@ def test_snapshots_that_are_ahead_are_passed_over(small: Scene) -> None:
     assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(small, middle))
     mixed = {**middle, 0: 0}
     assert small.workshop.aggregate_to(mixed).events == sum(mixed.values())
+
+
+def test_positions_that_the_lake_does_not_have(small: Scene) -> None:
+    """Positions behind the lake's end are refused by name; once they are archived, they are aggregated."""
+    small.append([purchase("t", user_of(1))])
+    small.work()
+    workshop, ends = small.workshop, dict(small.log.ends())
+
+    def aggregated() -> Aggregation:
+        owners = owners_in(small.store)
+        return aggregate(workshop.engine, workshop.snapshots, workshop.lake, workshop.catalog(), ends, owners)
+
+    told = "the lake has partition 1 up to offset 0, not up to 1: run `rung archive --until-caught-up` first"
+    with pytest.raises(LakeDamaged, match=re.escape(told)):
+        aggregated()
+    assert workshop.snapshots.all() == []
+    archive_up_to(small.log, workshop.lake, workshop.catalog(), ends)
+    assert by_batch(small, aggregated().snapshot) == stored_figures(small.store)
