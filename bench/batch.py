@@ -16,8 +16,8 @@ from bench.plot import growth_chart
 from bench.report import Figure
 from bench.speed import SPEC, Traffic
 from rung import bootstrap
-from rung.batch.report import Report
-from rung.batch.verify import verify
+from rung.batch.proof.report import Report
+from rung.batch.proof.verify import verify
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.lake.delta import DeltaLake

@@ -77,9 +77,9 @@ def _aggregate(place: Path, lake: DeltaLake, *, full: bool) -> dict[str, int]:
 
 
 def _spark(place: Path, lake: DeltaLake) -> dict[str, int]:
-    from rung.batch.spark import SparkEngine
-    from rung.batch.spark_aggregate import aggregate_with
-    from rung.batch.spark_session import SparkSettings, spark_session
+    from rung.batch.spark.aggregate import aggregate_with
+    from rung.batch.spark.engine import SparkEngine
+    from rung.batch.spark.session import SparkSettings, spark_session
 
     catalog = Catalog().apply(load(SPEC, "bench"), {})
     settings = SparkSettings(f"local[{THREADS}]", MEMORY_MIB, place / "spark")

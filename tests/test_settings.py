@@ -24,7 +24,11 @@ from rung.settings import (
 WRONG: tuple[tuple[str, dict[str, str], str], ...] = (
     ("[api]\nprot = 1", {}, "{file}: api.prot: unknown setting; did you mean api.port?"),
     ("[aip]\nport = 1", {}, "{file}: [aip]: unknown section; did you mean [api]?"),
-    ("[zzz]", {}, "{file}: [zzz]: unknown section (known: log, kafka, store, dynamodb, worker, api)"),
+    (
+        "[zzz]",
+        {},
+        "{file}: [zzz]: unknown section (known: log, kafka, store, dynamodb, worker, lake, batch, api)",
+    ),
     ("api = 1", {}, "{file}: api: a section is written [api], with its keys below"),
     ("[api]\nport = '8080'", {}, "{file}: api.port: Expected `int`, got `str`"),
     ("[api]\nport = true", {}, "{file}: api.port: Expected `int`, got `bool`"),
@@ -200,6 +204,8 @@ def test_the_template_changes_nothing(tmp_path: Path) -> None:
         "store": {},
         "dynamodb": {},
         "worker": {},
+        "lake": {"options": {}},
+        "batch": {},
         "api": {},
     }
     (tmp_path / "rung.toml").write_text(text, encoding="utf-8")

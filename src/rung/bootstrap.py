@@ -233,7 +233,7 @@ def opened_spark(home: Home, folder: Path) -> Generator[SparkSession]:
         JavaMissing: there is no Java for it.
         SparkFailed: it did not start.
     """
-    from rung.batch.spark_session import SparkSettings, spark_session
+    from rung.batch.spark.session import SparkSettings, spark_session
 
     chosen = home.settings.batch
     with spark_session(SparkSettings(chosen.spark_master, chosen.memory_mib, folder)) as session:

@@ -12,9 +12,9 @@ from batch.test_verify import TRAFFIC, events_of, verified
 from campaign_pairs import LADDER, REFUNDS_IN_TOKYO, VERSIONS, Pair
 from harness import decode_catalog, period_text, stored_figures
 from oracle import FigureKey, Oracle
-from rung.batch.prune import Pruned, prune
-from rung.batch.report import Reports
-from rung.batch.settle_pruned import SettledEvents, settle_pruned
+from rung.batch.proof.report import Reports
+from rung.batch.retention.prune import Pruned, prune
+from rung.batch.retention.settle_pruned import SettledEvents, settle_pruned
 from rung.transaction.reasons import Reason
 
 

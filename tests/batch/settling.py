@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from campaign_pairs import Pair
 from harness import put_campaigns, work_to_the_end
 from rung import bootstrap
-from rung.batch.adjust import Adjusted, adjust
-from rung.batch.close import Closing, Grace, close
-from rung.batch.closed import Closed
-from rung.batch.grants import Granted, grant
-from rung.batch.settled import Settled
+from rung.batch.settlement.adjust import Adjusted, adjust
+from rung.batch.settlement.close import Closing, Grace, close
+from rung.batch.settlement.closed import Closed
+from rung.batch.settlement.grants import Granted, grant
+from rung.batch.settlement.settled import Settled
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period
 from rung.campaign.model import Campaign

@@ -13,7 +13,7 @@ from batch.test_verify import TRAFFIC, events_of, verified
 from campaign_pairs import FIRST_VERSION, LADDER, VERSIONS
 from harness import put_campaigns, stored_figures
 from oracle import Oracle
-from rung.batch.backfill import Backfilled, backfill
+from rung.batch.proof.backfill import Backfilled, backfill
 from rung.campaign.catalog import Catalog, CatalogRefused
 from rung.faultpoints import arm, disarm
 from rung.store.audit import decode_entry
@@ -74,7 +74,7 @@ def test_the_past_is_added_while_events_flow(scene: Scene) -> None:
 @pytest.mark.parametrize("point", ["past_aggregated", "backfilling", "backfilled"])
 def test_cut_short_and_done_again(scene: Scene, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a backfill ends early, the version stays partial, and the next one completes it, adding nothing twice."""
-    monkeypatch.setattr("rung.batch.backfill.USERS_AT_ONCE", 30)
+    monkeypatch.setattr("rung.batch.proof.backfill.USERS_AT_ONCE", 30)
     events = events_of(SMALL)
     scene.append(events)
     scene.work()

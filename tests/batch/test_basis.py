@@ -10,7 +10,7 @@ import pytest
 
 from batch.scenes import opened_scene
 from campaign_pairs import LADDER
-from rung.batch.basis import Extent, extent_of, missing_attributes
+from rung.batch.forecast.basis import Extent, extent_of, missing_attributes
 from rung.batch.snapshots import paths_of
 from rung.campaign.calendar import Period, PeriodKind
 from rung.campaign.model import Campaign, Effective

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rung.batch.cash_back import cash_back_sql, met_column, rate_scale
+from rung.batch.settlement.cash_back import cash_back_sql, met_column, rate_scale
 from rung.campaign.model import Version
 from rung.campaign.spec import load
 

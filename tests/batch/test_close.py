@@ -13,10 +13,10 @@ from batch.settling import Scene, found, nothing, rows
 from campaign_pairs import Pair
 from harness import put_campaigns
 from oracle import OracleCampaign
-from rung.batch.close import Closing, Grace, verified_by_report
-from rung.batch.report import Reports
-from rung.batch.settled import SettledDamaged, SettleRefused
-from rung.batch.verify import verify
+from rung.batch.proof.report import Reports
+from rung.batch.proof.verify import verify
+from rung.batch.settlement.close import Closing, Grace, verified_by_report
+from rung.batch.settlement.settled import SettledDamaged, SettleRefused
 from rung.campaign.spec import load
 from rung.cli.author import Author
 from rung.cli.catalog import change_campaign

@@ -19,9 +19,9 @@ from batch.brute_force import Bought, Result, Terms, active, bought_in, results
 from batch.scenes import Scene, opened_scene
 from campaign_pairs import LADDER, REFUNDS_IN_TOKYO, Pair
 from oracle import Oracle, OracleCampaign, OracleStep, OracleVersion
-from rung.batch.comparing import Comparing, Examples, Question
-from rung.batch.numbers import Compared, Outcome
-from rung.batch.simulate import SimulationRefused, candidate_of, known_extent, simulate
+from rung.batch.forecast.comparing import Comparing, Examples, Question
+from rung.batch.forecast.numbers import Compared, Outcome
+from rung.batch.forecast.simulate import SimulationRefused, candidate_of, known_extent, simulate
 from rung.batch.snapshots import SnapshotDamaged
 from rung.campaign.calendar import Period, PeriodKind
 from rung.campaign.spec import load

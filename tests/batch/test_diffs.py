@@ -11,7 +11,7 @@ import pytest
 
 from batch.scenes import opened_scene
 from campaign_pairs import LADDER, VERSIONS
-from rung.batch.diffs import DiffRefused, DiffReport, accepted_diff, diff, write_diff
+from rung.batch.forecast.diffs import DiffRefused, DiffReport, accepted_diff, diff, write_diff
 from rung.campaign.calendar import Period, PeriodKind
 from rung.campaign.catalog import Catalog
 from strategies import StepData, TransactionData

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from batch.scenes import Scene, opened_scene
@@ -17,9 +19,9 @@ from batch.test_verify import TRAFFIC, events_of, verified
 from campaign_pairs import PAIRS
 from harness import stored_figures
 from oracle import FigureKey
-from rung.batch.erase import EraseRefused, check_erasable, erase
-from rung.batch.erasing import unfinished
-from rung.batch.report import Reports
+from rung.batch.proof.report import Reports
+from rung.batch.retention.erase import EraseRefused, check_erasable, erase
+from rung.batch.retention.erasing import unfinished
 from rung.batch.trim import trim_behind
 from rung.faultpoints import arm, disarm
 from rung.log.embedded import EmbeddedLog
@@ -86,6 +88,10 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         report = verified(opened)
         assert report.is_clean
         Reports(opened.workshop.folder).write(report)
+        monitored = opened.workshop.folder / "monitor"
+        monitored.mkdir()
+        named = pa.table({"user_id": pa.array([USER]), "lake_user_id": pa.array([USER])})
+        pq.write_table(named, monitored / "2011-05-01-1.parquet")
         yield opened
 
 

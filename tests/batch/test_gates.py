@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from campaign.step_spec import STEP
-from rung.batch.gates import AGE_MAX_SECONDS, NotProven, check_activation
-from rung.batch.report import FORMAT, Finding, Report, Reports
+from rung.batch.proof.gates import AGE_MAX_SECONDS, NotProven, check_activation
+from rung.batch.proof.report import FORMAT, Finding, Report, Reports
 from rung.campaign.calendar import Period, PeriodKind
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load

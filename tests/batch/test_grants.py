@@ -12,8 +12,8 @@ import pytest
 from batch.settling import Row, Scene, rows
 from batch.test_close import NOT_COMPARED, bought, reasons, told
 from campaign_pairs import Pair
-from rung.batch.grants import Granted, export
-from rung.batch.settled import SettledDamaged, SettleRefused
+from rung.batch.settlement.grants import Granted, export
+from rung.batch.settlement.settled import SettledDamaged, SettleRefused
 
 SPEC = """
 campaign: step

@@ -19,9 +19,17 @@ from batch.scenes import Scene, opened_scene
 from campaign_pairs import LADDER, REFUNDS_IN_TOKYO
 from harness import stored_figures
 from oracle import Oracle
-from rung.batch.late import late_events
-from rung.batch.monitor import ChosenDay, Compared, NotFillable, compare, events_to_fill, fill, write_report
-from rung.batch.payment_list import ListUnreadable, PaymentList, read_list
+from rung.batch.monitoring.late import late_events
+from rung.batch.monitoring.monitor import (
+    ChosenDay,
+    Compared,
+    NotFillable,
+    compare,
+    events_to_fill,
+    fill,
+    write_report,
+)
+from rung.batch.monitoring.payment_list import ListUnreadable, PaymentList, read_list
 from rung.store.audit import decode_entry
 from strategies import StepData, TransactionData
 

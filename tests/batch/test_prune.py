@@ -80,8 +80,8 @@ def test_late_events_are_settled(scene: Scene) -> None:
 @pytest.mark.parametrize("point", ["horizon_moved", "pruning", "settling", "settled"])
 def test_cut_short_and_done_again(scene: Scene, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a prune ends early, verification is clean, and the next one completes it."""
-    monkeypatch.setattr("rung.batch.sweep.RECORDS_AT_ONCE", 100)
-    monkeypatch.setattr("rung.batch.settle_pruned.EVENTS_AT_ONCE", 20)
+    monkeypatch.setattr("rung.batch.retention.sweep.RECORDS_AT_ONCE", 100)
+    monkeypatch.setattr("rung.batch.retention.settle_pruned.EVENTS_AT_ONCE", 20)
     events = [*events_of(SMALL), *events_of(LATER)]
     late = late_events(events_of(SMALL), 30)
     scene.append(events)

@@ -26,8 +26,8 @@ from batch.scenes import PARTITIONS, Scene, opened_scene
 from campaign_pairs import FIRST_VERSION, LADDER, VERSIONS
 from harness import put_campaigns, stored_figures
 from oracle import Oracle
-from rung.batch.backfill import backfill
-from rung.batch.repair import repair
+from rung.batch.proof.backfill import backfill
+from rung.batch.proof.repair import repair
 from rung.faultpoints import arm, disarm
 from rung.log.port import Position
 

@@ -22,12 +22,12 @@ from batch.scenes import PARTITIONS, Scene, opened_scene
 from campaign_pairs import PAIRS, REFUNDS_IN_TOKYO, Pair
 from cli.command import always
 from rung.batch.aggregate import Aggregation, aggregate, owners_in
-from rung.batch.java import JavaMissing, java_home
 from rung.batch.snapshots import Snapshot, Snapshots
-from rung.batch.spark import SparkEngine
-from rung.batch.spark_aggregate import aggregate_with
-from rung.batch.spark_session import SparkFailed, SparkSettings, spark_session
-from rung.batch.spark_sql import Untranslated, to_spark
+from rung.batch.spark.aggregate import aggregate_with
+from rung.batch.spark.engine import SparkEngine
+from rung.batch.spark.java import JavaMissing, java_home
+from rung.batch.spark.session import SparkFailed, SparkSettings, spark_session
+from rung.batch.spark.sql import Untranslated, to_spark
 from rung.batch.sql import figures
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from batch.scenes import opened_scene
 from campaign_pairs import LADDER
-from rung.batch.cash_back import met_column, rate_scale
 from rung.batch.duck import FIGURES_SCHEMA
-from rung.batch.standings import RATE, measure_column, standings_sql, told_sql
+from rung.batch.forecast.standings import RATE, measure_column, standings_sql, told_sql
+from rung.batch.settlement.cash_back import met_column, rate_scale
 from rung.campaign.catalog import CountedVersion
 from rung.campaign.spec import load
 from rung.status.ladder import Ladder

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rung.batch.thresholds import BINS, Threshold, near_sql, thresholds_of
+from rung.batch.forecast.thresholds import BINS, Threshold, near_sql, thresholds_of
 from rung.campaign.spec import load
 
 

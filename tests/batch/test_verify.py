@@ -16,9 +16,9 @@ from batch.tampering import TAMPERS, Damage, tamper, victims_of
 from campaign_pairs import PAIRS
 from harness import decode_catalog, stored_figures
 from oracle import Oracle
-from rung.batch.repair import plan_repair, repair
-from rung.batch.report import Report
-from rung.batch.verify import verify
+from rung.batch.proof.repair import plan_repair, repair
+from rung.batch.proof.report import Report
+from rung.batch.proof.verify import verify
 from rung.store.audit import decode_entry
 from rung.traffic import TrafficSettings, generate
 from rung.transaction.routing import partition_of

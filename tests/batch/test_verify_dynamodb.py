@@ -18,7 +18,7 @@ from campaign_pairs import FIRST_VERSION, LADDER, VERSIONS
 from harness import decode_catalog, put_campaigns, stored_figures
 from oracle import Oracle
 from rung.batch.duck import DuckEngine, EngineSettings
-from rung.batch.repair import repair
+from rung.batch.proof.repair import repair
 from rung.batch.snapshots import Snapshots
 from rung.batch.workshop import Workshop
 from rung.lake.delta import DeltaLake

@@ -140,7 +140,7 @@ def test_spark_begins_with_the_first_event(filled: Rung) -> None:
 
 def test_spark_is_not_installed(filled: Rung, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pyspark the error has the command that installs it, and no snapshot is made."""
-    monkeypatch.setattr("rung.batch.spark_session.find_spec", always(None))
+    monkeypatch.setattr("rung.batch.spark.session.find_spec", always(None))
     ran = filled("batch", "aggregate", "--full", "--engine", "spark")
     assert ran.code == ExitCode.BAD_INPUT
     assert 'run pip install "pyspark>=4.1,<5"' in ran.err

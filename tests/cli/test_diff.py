@@ -10,7 +10,7 @@ import pytest
 from cli.command import SPEC, Rung, write_lines
 from cli.test_simulate import EVENTS
 from rung import bootstrap
-from rung.batch.diffs import accepted_diff
+from rung.batch.forecast.diffs import accepted_diff
 from rung.campaign.catalog import Catalog
 from rung.cli.errors import ExitCode
 

@@ -10,6 +10,7 @@ import pytest
 
 from cli.command import Rung, purchase, write_lines
 from rung.cli.errors import ExitCode
+from rung.faultpoints import arm, disarm
 
 USER = "ann-in-question"
 WHY = ("--reason", "was asked to")
@@ -71,3 +72,23 @@ def test_a_reason_that_names_the_user(settled: Rung) -> None:
     ran = settled("erase", USER, "--reason", f"{USER} asked", "--yes")
     assert ran.code == ExitCode.BAD_INPUT
     assert ran.err == "error: --reason names the user, and the audit list keeps it: say it otherwise\n"
+
+
+def test_cut_short_between_rows_and_manifest(settled: Rung) -> None:
+    """An erasure that ends when rows have the new name and their manifest has not is completed by the next."""
+    settled.fine("log", "trim", "--yes")
+
+    def end_early() -> None:
+        disarm("erasing_settled")
+        raise KeyboardInterrupt
+
+    arm("erasing_settled", end_early)
+    assert settled("erase", USER, *WHY, "--yes").code == ExitCode.INTERRUPTED
+    settled.fine("erase", USER, *WHY, "--yes")
+    assert files_with(settled.home, USER) == []
+    for folder in ("closed/small/2021-07", "grants/small/2021-08"):
+        for path in (settled.home / "batch" / folder).glob("*.json"):
+            rows = path.with_name("result.parquet" if path.stem == "manifest" else f"{path.stem}.parquet")
+            digest = hashlib.sha256(rows.read_bytes()).hexdigest()
+            assert json.loads(path.read_text(encoding="utf-8"))["sha256"] == digest
+    settled.fine("batch", "verify")

@@ -14,5 +14,14 @@ OF_BATCH_JOBS: Final = (
 )
 """`test_batch_jobs.py`."""
 
-OF_OTHERS: Final = frozenset({*OF_ARCHIVERS, *OF_BATCH_JOBS})
+OF_SETTLEMENT: Final = ("closing_written",)
+"""`cli/test_batch_close.py`."""
+
+OF_RETENTION: Final = (
+    *("horizon_moved", "pruning", "settling", "settled"),
+    *("erasing_lake", "erasing_user", "erasing_settled", "erased"),
+)
+"""`batch/test_prune.py` and `batch/test_erase.py`."""
+
+OF_OTHERS: Final = frozenset({*OF_ARCHIVERS, *OF_BATCH_JOBS, *OF_SETTLEMENT, *OF_RETENTION})
 """Those at which no worker dies."""

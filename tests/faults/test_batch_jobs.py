@@ -25,9 +25,9 @@ from harness import decode_catalog, put_campaigns, stored_figures, work_to_the_e
 from oracle import Oracle
 from rung import bootstrap
 from rung.batch.duck import DuckEngine, EngineSettings
-from rung.batch.repair import repair
+from rung.batch.proof.repair import repair
+from rung.batch.proof.verify import verify
 from rung.batch.snapshots import Snapshots
-from rung.batch.verify import verify
 from rung.batch.workshop import Workshop
 from rung.cli.errors import ExitCode
 from rung.lake.delta import DeltaLake

@@ -115,6 +115,6 @@ def _on_spark(home: Home, workshop: Workshop) -> Aggregation:
 
     folder = workshop.folder / "spark"
     with bootstrap.opened_spark(home, folder) as session:
-        from rung.batch.spark_aggregate import aggregate_on_spark
+        from rung.batch.spark.aggregate import aggregate_on_spark
 
         return aggregate_on_spark(session, workshop, folder, dict(workshop.log.ends()))

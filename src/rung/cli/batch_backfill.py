@@ -20,7 +20,7 @@ def backfill(
 ) -> None:
     """Add to a version what came before it, while events flow. It may be cut short and run again."""
     from rung import bootstrap
-    from rung.batch.backfill import backfill as add_the_past
+    from rung.batch.proof.backfill import backfill as add_the_past
     from rung.cli.output import LiveLine, count_of, print_json, say
 
     author = author_of(by, reason)

@@ -12,9 +12,9 @@ from rung.cli.errors import CommandError
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption, YesOption
 
 if TYPE_CHECKING:
-    from rung.batch.adjust import Adjusted
-    from rung.batch.close import Grace
-    from rung.batch.closed import Closed
+    from rung.batch.settlement.adjust import Adjusted
+    from rung.batch.settlement.close import Grace
+    from rung.batch.settlement.closed import Closed
     from rung.campaign.counted import CountedVersion
 
 CampaignArgument = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name.")]
@@ -48,8 +48,8 @@ def close(
     It takes a period that has ended, a clean `rung batch verify` since, and a worker that keeps up.
     """
     from rung import bootstrap
-    from rung.batch.close import Closing
-    from rung.batch.close import close as close_period
+    from rung.batch.settlement.close import Closing
+    from rung.batch.settlement.close import close as close_period
     from rung.cli.catalog import campaign_of, period_of
     from rung.cli.output import LiveLine
 
@@ -76,7 +76,7 @@ def adjust(
 ) -> None:
     """Write what has changed in a closed period since; the result itself stays as it is."""
     from rung import bootstrap
-    from rung.batch.adjust import adjust as adjust_period
+    from rung.batch.settlement.adjust import adjust as adjust_period
     from rung.cli.catalog import campaign_of, period_of
 
     who = author_of(by, None).who
@@ -87,7 +87,7 @@ def adjust(
 
 
 def _grace_of(text: str) -> Grace:
-    from rung.batch.close import Grace
+    from rung.batch.settlement.close import Grace
 
     found = re.fullmatch(r"([0-9]{1,4})([dh])", text)
     if found is None:

@@ -14,8 +14,8 @@ from rung.cli.errors import CommandError, ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption, YesOption
 
 if TYPE_CHECKING:
-    from rung.batch.late import LateEvents
-    from rung.batch.monitor import ChosenDay, Compared
+    from rung.batch.monitoring.late import LateEvents
+    from rung.batch.monitoring.monitor import ChosenDay, Compared
 
 _EXAMPLES: Final = 10
 
@@ -52,9 +52,9 @@ def monitor(
     import msgspec
 
     from rung import bootstrap
-    from rung.batch.monitor import compare, events_to_fill, write_report
-    from rung.batch.monitor import fill as fill_log
-    from rung.batch.payment_list import read_list
+    from rung.batch.monitoring.monitor import compare, events_to_fill, write_report
+    from rung.batch.monitoring.monitor import fill as fill_log
+    from rung.batch.monitoring.payment_list import read_list
     from rung.cli.output import count_of, print_json, say
 
     chosen = _day_in(day, zone)
@@ -102,7 +102,7 @@ def late(
     import msgspec
 
     from rung import bootstrap
-    from rung.batch.late import late_events
+    from rung.batch.monitoring.late import late_events
     from rung.cli.output import print_json
 
     with bootstrap.opened_workshop(bootstrap.open_home(home), "late") as workshop:
@@ -115,7 +115,7 @@ def late(
 
 
 def _day_in(text: str, zone: str) -> ChosenDay:
-    from rung.batch.monitor import ChosenDay
+    from rung.batch.monitoring.monitor import ChosenDay
 
     try:
         return ChosenDay.of(text, zone)
@@ -133,7 +133,7 @@ def _day(text: str) -> date:
 
 
 def _names(pairs: list[str]) -> dict[str, str]:
-    from rung.batch.payment_list import COLUMNS
+    from rung.batch.monitoring.payment_list import COLUMNS
 
     found: dict[str, str] = {}
     for pair in pairs:
@@ -146,7 +146,7 @@ def _names(pairs: list[str]) -> dict[str, str]:
 
 def _without_secrets(against: str) -> str:
     """Return what a list was read from without user, password and options."""
-    from rung.batch.payment_list import POSTGRES
+    from rung.batch.monitoring.payment_list import POSTGRES
 
     if not against.startswith(POSTGRES):
         return str(Path(against))
@@ -156,7 +156,7 @@ def _without_secrets(against: str) -> str:
 
 
 def _print(compared: Compared) -> None:
-    from rung.batch.monitor import Difference
+    from rung.batch.monitoring.monitor import Difference
     from rung.cli.output import count_of, print_table, say
 
     report = compared.report

@@ -12,8 +12,8 @@ from rung.cli.errors import ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption, YesOption
 
 if TYPE_CHECKING:
-    from rung.batch.repair import Repaired
-    from rung.batch.report import Report
+    from rung.batch.proof.repair import Repaired
+    from rung.batch.proof.report import Report
 
 _EXAMPLES = 10
 _BAR_CELLS = 40
@@ -22,8 +22,8 @@ _BAR_CELLS = 40
 def verify(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> ExitCode:
     """Compare every user with what all events give, while events flow. Exits with 1 if anything differs."""
     from rung import bootstrap
-    from rung.batch.report import Reports
-    from rung.batch.verify import verify as verify_store
+    from rung.batch.proof.report import Reports
+    from rung.batch.proof.verify import verify as verify_store
     from rung.cli.output import LiveLine
 
     opened = bootstrap.open_home(home)
@@ -49,9 +49,9 @@ def repair(
 ) -> ExitCode:
     """Put right what a verification found; without --yes, only show what would be done."""
     from rung import bootstrap
-    from rung.batch.repair import plan_repair
-    from rung.batch.repair import repair as repair_store
-    from rung.batch.report import Reports
+    from rung.batch.proof.repair import plan_repair
+    from rung.batch.proof.repair import repair as repair_store
+    from rung.batch.proof.report import Reports
     from rung.cli.output import LiveLine, count_of, print_json, say
 
     opened = bootstrap.open_home(home)
@@ -93,7 +93,7 @@ def _print_report_json(report: Report, folder: str) -> None:
 
 
 def _print_report(report: Report) -> None:
-    from rung.batch.examined import Cause
+    from rung.batch.proof.examined import Cause
     from rung.cli.output import count_of, print_table, say
 
     say(

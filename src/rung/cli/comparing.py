@@ -11,7 +11,7 @@ from rung.cli.charts import bar, histogram
 from rung.cli.errors import CommandError
 
 if TYPE_CHECKING:
-    from rung.batch.numbers import Compared, Money, NearThreshold, Outcome, StepUsers
+    from rung.batch.forecast.numbers import Compared, Money, NearThreshold, Outcome, StepUsers
     from rung.batch.snapshots import Snapshot
     from rung.batch.workshop import Workshop
 

@@ -18,9 +18,9 @@ from rung.cli.errors import CommandError
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from rung.batch.comparing import Examples
-    from rung.batch.diffs import DiffReport
-    from rung.batch.numbers import Example
+    from rung.batch.forecast.comparing import Examples
+    from rung.batch.forecast.diffs import DiffReport
+    from rung.batch.forecast.numbers import Example
     from rung.campaign.catalog import Catalog, CountedVersion
 
 
@@ -45,9 +45,9 @@ def diff(
     import msgspec
 
     from rung import bootstrap
-    from rung.batch.diffs import diff as compare
-    from rung.batch.diffs import write_diff
-    from rung.batch.simulate import notes_on
+    from rung.batch.forecast.diffs import diff as compare
+    from rung.batch.forecast.diffs import write_diff
+    from rung.batch.forecast.simulate import notes_on
     from rung.cli.catalog import campaign_of, period_of
     from rung.cli.output import print_json, say
 

@@ -35,8 +35,8 @@ def erase(
     file of the home may still hold the id.
     """
     from rung import bootstrap
-    from rung.batch.erase import check_erasable
-    from rung.batch.erase import erase as erase_user
+    from rung.batch.retention.erase import check_erasable
+    from rung.batch.retention.erase import erase as erase_user
     from rung.cli.output import LiveLine, count_of, print_json, say
 
     author = author_of(by, reason)
@@ -83,7 +83,7 @@ def erase(
 def _overwrite_freed(home: Home, *, thoroughly: bool) -> None:
     """Overwrite what embedded files still hold; they are opened anew, because memory holds it, too."""
     from rung import bootstrap
-    from rung.batch.erasing import Overwritten
+    from rung.batch.retention.erasing import Overwritten
 
     with bootstrap.opened_log(home) as log, bootstrap.opened_store(home) as store:
         for one in (log, store):

@@ -42,22 +42,22 @@ def explained(error: Exception) -> CommandError | None:
         place = f"{error.filename}: " if error.filename is not None else ""
         return CommandError(f"{place}{error.strerror or error}", ExitCode.FAILED)
 
-    from rung.batch.diffs import DiffRefused
-    from rung.batch.erase import EraseRefused
-    from rung.batch.examine import ReadTwice
     from rung.batch.export import ExportRefused
-    from rung.batch.gates import NotProven
-    from rung.batch.java import JavaMissing
+    from rung.batch.forecast.diffs import DiffRefused
+    from rung.batch.forecast.simulate import SimulationRefused
     from rung.batch.lease import BatchRuns
-    from rung.batch.monitor import NotFillable
-    from rung.batch.payment_list import ListUnreadable
-    from rung.batch.prune import PruneRefused
-    from rung.batch.report import ReportUnreadable
-    from rung.batch.settled import SettledDamaged, SettleRefused
-    from rung.batch.simulate import SimulationRefused
+    from rung.batch.monitoring.monitor import NotFillable
+    from rung.batch.monitoring.payment_list import ListUnreadable
+    from rung.batch.proof.examine import ReadTwice
+    from rung.batch.proof.gates import NotProven
+    from rung.batch.proof.report import ReportUnreadable
+    from rung.batch.proof.verify import CatalogMoved
+    from rung.batch.retention.erase import EraseRefused
+    from rung.batch.retention.prune import PruneRefused
+    from rung.batch.settlement.settled import SettledDamaged, SettleRefused
     from rung.batch.snapshots import SnapshotDamaged
-    from rung.batch.spark_session import SparkFailed, SparkMissing
-    from rung.batch.verify import CatalogMoved
+    from rung.batch.spark.java import JavaMissing
+    from rung.batch.spark.session import SparkFailed, SparkMissing
     from rung.bootstrap import NotInitialised, WorkerRuns
     from rung.campaign.catalog import CatalogRefused, CatalogUnreadable
     from rung.lake.port import LakeError, LakeOvertaken

@@ -13,7 +13,7 @@ from rung.cli.errors import CommandError
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from rung.batch.grants import Form, Granted
+    from rung.batch.settlement.grants import Form, Granted
 
 
 def grants(
@@ -44,7 +44,7 @@ def grants(
     nothing if nothing has. Whoever pays each grant id once has paid what is due.
     """
     from rung import bootstrap
-    from rung.batch.grants import export, grant
+    from rung.batch.settlement.grants import export, grant
     from rung.cli.catalog import campaign_of, period_of
 
     if form is not None and output is None:

@@ -10,8 +10,8 @@ from rung.cli.errors import ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption, YesOption
 
 if TYPE_CHECKING:
-    from rung.batch.prune import Pruned
-    from rung.batch.settle_pruned import SettledEvents
+    from rung.batch.retention.prune import Pruned
+    from rung.batch.retention.settle_pruned import SettledEvents
     from rung.campaign.catalog import Catalog
 
 
@@ -27,8 +27,8 @@ def prune(
     The lake keeps every event. It may run beside workers, and be cut short and run again.
     """
     from rung import bootstrap
-    from rung.batch.prune import plan_prune
-    from rung.batch.prune import prune as prune_store
+    from rung.batch.retention.prune import plan_prune
+    from rung.batch.retention.prune import prune as prune_store
     from rung.cli.output import LiveLine, print_json, say
 
     opened = bootstrap.open_home(home)
@@ -54,7 +54,7 @@ def settle(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Exit
     Exits with 1 if events are left that cannot be settled.
     """
     from rung import bootstrap
-    from rung.batch.settle_pruned import settle_pruned
+    from rung.batch.retention.settle_pruned import settle_pruned
     from rung.cli.output import LiveLine, count_of, print_json
 
     opened = bootstrap.open_home(home)
@@ -80,7 +80,7 @@ def _settled(done: SettledEvents) -> dict[str, int]:
 
 
 def _first_periods(catalog: Catalog) -> dict[str, str | None]:
-    from rung.batch.horizon import first_text
+    from rung.batch.retention.horizon import first_text
 
     return {
         f"{counted.campaign.name}/{counted.version.number}": first_text(counted.campaign, counted.periods)
@@ -89,7 +89,7 @@ def _first_periods(catalog: Catalog) -> dict[str, str | None]:
 
 
 def _described(done: Pruned, *, yes: bool) -> dict[str, object]:
-    from rung.batch.horizon import instant_text
+    from rung.batch.retention.horizon import instant_text
 
     horizon = done.horizon
     return {
@@ -113,7 +113,7 @@ def _described(done: Pruned, *, yes: bool) -> dict[str, object]:
 
 
 def _print(done: Pruned, *, yes: bool) -> None:
-    from rung.batch.horizon import instant_text
+    from rung.batch.retention.horizon import instant_text
     from rung.cli.output import count_of, print_table, say
 
     horizon = done.horizon

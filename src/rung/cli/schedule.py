@@ -48,7 +48,7 @@ def activate(
     replaced goes on counting, so that `rung campaign rollback` can go back at once.
     """
     from rung import bootstrap
-    from rung.batch.gates import check_activation
+    from rung.batch.proof.gates import check_activation
     from rung.campaign.described import schedule_of
     from rung.cli.author import author_of
     from rung.cli.catalog import period_of

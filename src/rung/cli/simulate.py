@@ -19,7 +19,7 @@ from rung.cli.errors import CommandError, ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from rung.batch.simulate import Simulation
+    from rung.batch.forecast.simulate import Simulation
     from rung.campaign.calendar import Period
     from rung.campaign.catalog import Catalog
     from rung.campaign.model import Campaign, Version
@@ -61,7 +61,7 @@ def simulate(
     import msgspec
 
     from rung import bootstrap
-    from rung.batch.simulate import simulate as run
+    from rung.batch.forecast.simulate import simulate as run
     from rung.cli.output import print_json
     from rung.cli.specs import error_mapping, load_specs, print_errors
 

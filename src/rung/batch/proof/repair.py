@@ -1,0 +1,191 @@
+"""Repair: bring users that differ to what the lake gives, while events go on being applied.
+
+Every user is examined again, as it is then, so a report may be old, and a second repair finds nothing. What
+is wrong is put right in one guarded change for each user:
+
+- records of transactions that are missing, behind, altered or of no event become what the events give, and
+  the figures get what that contributes, as if the events came through the ordinary path now;
+- what the figures then still lack, or have too much, is added as a correction with an id.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from rung.batch.proof.examined import Examined, Figures
+from rung.batch.proof.report import Report
+from rung.batch.proof.verify import examine_all
+from rung.batch.workshop import Workshop
+from rung.campaign.catalog import Catalog
+from rung.faultpoints import passing
+from rung.plan.run import Contributions
+from rung.speed.figures import add_figures
+from rung.store.audit import append_audit
+from rung.store.corrections import token_of, with_marks
+from rung.store.port import NO_ENTRIES, Change, Entries, Overtaken
+
+_ATTEMPTS_MAX: Final = 50
+_PAUSE_SECONDS: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did, or would do: the users as they were found, and those that were fine by then."""
+
+    healed: Sequence[Examined]
+    clean: int
+    strangers: Sequence[str]
+
+
+def plan_repair(workshop: Workshop, report: Report) -> Repaired:
+    """Examine the users of a report again, and return what a repair would change."""
+    catalog = workshop.catalog()
+    found = _examined(workshop, catalog, report)
+    wrong = [one for one in found if one.causes]
+    return Repaired(wrong, len(found) - len(wrong), _present(workshop, report.strangers))
+
+
+def repair(workshop: Workshop, report: Report, who: str, told: Callable[[int], object]) -> Repaired:
+    """Put right what a report found, user by user, and write it to the audit list.
+
+    Args:
+        workshop: What to work with.
+        report: The report.
+        who: Who does it.
+        told: Is told how many users are healed so far.
+
+    Raises:
+        Overtaken: a user was changed by others at every attempt. Those before it are healed.
+    """
+    planned = plan_repair(workshop, report)
+    catalog_revision, record = workshop.store.catalog()
+    catalog = Catalog.decode(record)
+    healed: list[Examined] = []
+    try:
+        for one in planned.healed:
+            done = _heal(workshop, catalog_revision, catalog, report, one)
+            if done is not None:
+                healed.append(done)
+            told(len(healed))
+        if planned.strangers:
+            _remove(workshop, catalog_revision, planned.strangers)
+    finally:
+        if healed or planned.strangers:
+            append_audit(
+                workshop.store,
+                workshop.clock,
+                who,
+                "batch.repair",
+                f"report {report.id}",
+                {"causes": _counted(healed), "users": len(healed), "strangers": len(planned.strangers)},
+                # The marks of the corrections: what is audited stays, and names no user.
+                {"corrections": [token_of(_correction_id(report, one.user_id)) for one in healed[:100]]},
+                f"differences of the verification {report.id}",
+            )
+    return Repaired(healed, planned.clean, planned.strangers)
+
+
+def _counted(healed: Sequence[Examined]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for one in healed:
+        for cause in one.causes:
+            counts[cause.value] = counts.get(cause.value, 0) + 1
+    return counts
+
+
+def _examined(workshop: Workshop, catalog: Catalog, report: Report) -> list[Examined]:
+    users = [finding.user_id for finding in report.findings]
+    # A transaction that the lake does not know is found under the user for whom the store has it.
+    strangers = {finding.user_id: finding.transactions for finding in report.findings}
+    return examine_all(workshop, catalog, _disowned(workshop), users, strangers)
+
+
+def _heal(
+    workshop: Workshop, revision: int, catalog: Catalog, report: Report, first: Examined
+) -> Examined | None:
+    """Change one user, and return it as it was before; None if another change has healed it."""
+    examined = first
+    for attempt in range(_ATTEMPTS_MAX):
+        if not examined.causes:
+            return None
+        try:
+            passing("repairing")
+            workshop.store.commit(_change(examined, revision, _correction_id(report, examined.user_id)))
+        except Overtaken:
+            if attempt == _ATTEMPTS_MAX - 1:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+            strangers = {examined.user_id: list(examined.transactions)}
+            examined = examine_all(workshop, catalog, _disowned(workshop), [examined.user_id], strangers)[0]
+        else:
+            return examined
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _disowned(workshop: Workshop) -> Mapping[int, Sequence[str]]:
+    newest = workshop.snapshots.all()
+    return newest[0].disowned if newest else {}
+
+
+def _change(examined: Examined, revision: int, correction_id: str) -> Change:
+    user = examined.user_id.encode()
+    wrong = examined.transactions
+    transactions = Entries(
+        [one.encode() for one in wrong],
+        [examined.stored[one] for one in wrong],
+        [examined.due[one] for one in wrong],
+        [user] * len(wrong),
+    )
+    users = NO_ENTRIES
+    if examined.drift:
+        added = with_marks(
+            _contributions(examined.drift), np.zeros(1, dtype=np.int64), token_of(correction_id)
+        )
+        users = Entries([user], [examined.record], add_figures([examined.record], added), [user])
+    attributes = NO_ENTRIES
+    if examined.attributes != examined.due_attributes:
+        attributes = Entries([user], [examined.attributes], [examined.due_attributes], [user])
+    return Change(
+        catalog_revision=revision,
+        expected={},
+        applied={},
+        transactions=transactions,
+        users=users,
+        user_attributes=attributes,
+        user_partitions={user: examined.partition},
+    )
+
+
+def _contributions(drift: Figures) -> Contributions:
+    """Return what one user lacks as columns; the owner is record 0."""
+    keys = sorted(drift)
+    return Contributions(
+        np.zeros(len(keys), dtype=np.int64),
+        np.array([series for series, _, _ in keys], dtype=np.int64),
+        np.array([period for _, period, _ in keys], dtype=np.int64),
+        np.array([token for _, _, token in keys], dtype=np.uint64),
+        np.array([drift[key] for key in keys], dtype=np.int64),
+    )
+
+
+def _correction_id(report: Report, user_id: str) -> str:
+    return f"repair/{report.id}/{user_id}"
+
+
+def _present(workshop: Workshop, strangers: Sequence[str]) -> list[str]:
+    """Return the transactions of nobody that the store still has."""
+    stored = workshop.store.transactions([one.encode() for one in strangers])
+    return [one for one, record in zip(strangers, stored, strict=True) if record is not None]
+
+
+def _remove(workshop: Workshop, revision: int, strangers: Sequence[str]) -> None:
+    """Remove records of transactions that no event ever was about."""
+    keys = [one.encode() for one in strangers]
+    stored = workshop.store.transactions(keys)
+    entries = Entries(keys, stored, [None] * len(keys), keys)
+    workshop.store.commit(Change(catalog_revision=revision, expected={}, applied={}, transactions=entries))

@@ -1,0 +1,1 @@
+"""Settle a period for good: results, adjustments, and the cash back of each purchase."""
