@@ -70,7 +70,9 @@ def _aggregation(place: Path, scale: float) -> Iterator[Figure]:
     day = _job("incremental", place)
     yield Figure("the incremental day", "s", [day["seconds"]], note=f"{int(day['events']):,} events")
     yield Figure("the incremental day against the full run", "of its time", [day["seconds"] / full], "<= 0.1")
-    print(f"  {growth_chart(PROJECT / 'docs' / 'batch-growth.svg', grown)}", flush=True)
+    charts = PROJECT / "bench" / "results"
+    charts.mkdir(parents=True, exist_ok=True)
+    print(f"  {growth_chart(charts / 'batch-growth.svg', grown)}", flush=True)
 
 
 def _spark(place: Path, ours: float, name: str) -> Iterator[Figure]:
