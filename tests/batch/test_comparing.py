@@ -181,7 +181,7 @@ def simulated(scene: Scene, periods: Sequence[Period]) -> list[Compared]:
     return simulate(workshop, snapshot, campaign, campaign.versions[0], periods, against).periods
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_random_purchases(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Any histories and attributes in any order: users, steps, rates, moves and cash back are the oracle's."""

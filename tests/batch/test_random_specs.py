@@ -98,7 +98,7 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 
 @pytest.mark.timeout(600)
 @settings(
-    max_examples=24,
+    max_examples=16,
     # Each example opens a log and a lake; that it takes its time is no failure.
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )

@@ -113,7 +113,7 @@ CASES = [
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.effective}-{case.zone}")
 @settings(
-    max_examples=6,
+    max_examples=4,
     # Each example makes a home of its own: making a failing one smaller would take longer than reading it.
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.data_too_large],
