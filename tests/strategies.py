@@ -18,6 +18,14 @@ ATTRIBUTES = {"country": "string", "lines": "integer", "gift": "boolean"}
 USER_ATTRIBUTES = {"premium": "boolean", "points": "integer"}
 """What the campaigns of the tests declare."""
 
+ATTRIBUTE_VALUES: Mapping[str, Sequence[str | int | bool]] = {
+    "country": ("United Kingdom", "Germany", "France"),
+    "lines": (1, 6, 7),
+    "gift": (True, False),
+}
+USER_ATTRIBUTE_VALUES: Mapping[str, Sequence[str | int | bool]] = {"premium": (True, False), "points": (1, 5)}
+"""What generated traffic tells of them."""
+
 USERS = ("alice", "bob", "carol", "ユーザー")
 COUNTRIES = ("United Kingdom", "Germany", "France", "")
 

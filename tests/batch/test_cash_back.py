@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_UP, Context, Decimal
+from decimal import Decimal
 
 import duckdb
 import pyarrow as pa
@@ -12,17 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.by_hand import EXACT, ROUNDINGS
 from rung.batch.settlement.cash_back import cash_back_sql, met_column, rate_scale
 from rung.campaign.model import Version
 from rung.campaign.spec import load
 
-EXACT = Context(prec=60)
-ROUNDINGS = {
-    "down": ROUND_DOWN,
-    "up": ROUND_UP,
-    "half_up": ROUND_HALF_UP,
-    "half_even": ROUND_HALF_EVEN,
-}
 ON = {None: None, "country = 'DE'": "country", "lines > 2 OR amount < 50": "lines", "NOT gift": "gift"}
 
 

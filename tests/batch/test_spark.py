@@ -33,7 +33,7 @@ from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.lake.port import LakeDamaged
 from rung.traffic import TrafficSettings, generate
-from strategies import StepData, TransactionData
+from strategies import ATTRIBUTE_VALUES, USER_ATTRIBUTE_VALUES, StepData, TransactionData
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -53,12 +53,8 @@ TRAFFIC = TrafficSettings(
     gap_share=0.3,
     poison_share=0.02,
     user_attribute_share=0.1,
-    attributes={
-        "country": ("United Kingdom", "Germany", "France"),
-        "lines": (1, 6, 7),
-        "gift": (True, False),
-    },
-    user_attributes={"premium": (True, False), "points": (1, 5)},
+    attributes=ATTRIBUTE_VALUES,
+    user_attributes=USER_ATTRIBUTE_VALUES,
 )
 
 ODD_COUNTRIES = ("", "it's", "back\\slash", "ligne\n2", "日本", "NULL", '"', "$1 %s", "😀")

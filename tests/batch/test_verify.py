@@ -22,6 +22,7 @@ from rung.batch.proof.verify import verify
 from rung.store.audit import decode_entry
 from rung.traffic import TrafficSettings, generate
 from rung.transaction.routing import partition_of
+from strategies import ATTRIBUTE_VALUES, USER_ATTRIBUTE_VALUES
 
 USERS = 1_000
 TRAFFIC = TrafficSettings(
@@ -37,12 +38,8 @@ TRAFFIC = TrafficSettings(
     gap_share=0.2,
     poison_share=0.01,
     user_attribute_share=0.2,
-    attributes={
-        "country": ("United Kingdom", "Germany", "France"),
-        "lines": (1, 6, 7),
-        "gift": (True, False),
-    },
-    user_attributes={"premium": (True, False), "points": (1, 5)},
+    attributes=ATTRIBUTE_VALUES,
+    user_attributes=USER_ATTRIBUTE_VALUES,
 )
 
 

@@ -26,7 +26,7 @@ from rung.store.lmdb import LmdbStore
 from rung.store.memory import MemoryStore
 from rung.store.port import Store
 from rung.traffic import TrafficCounts, TrafficSettings, generate
-from strategies import CONFLICTS, ODD, POISON, user_attribute_event
+from strategies import ATTRIBUTE_VALUES, CONFLICTS, ODD, POISON, USER_ATTRIBUTE_VALUES, user_attribute_event
 
 EVENTS = Path(__file__).parents[2] / "examples" / "online-retail" / "events.ndjson.xz"
 PARTITIONS = 4
@@ -235,12 +235,8 @@ def test_synthetic_trouble_changes_nothing_else(tmp_path: Path, kind: str, batch
         conflict_share=0.05,
         poison_share=0.02,
         user_attribute_share=0.1,
-        attributes={
-            "country": ("United Kingdom", "Germany", "France"),
-            "lines": (1, 6, 7),
-            "gift": (True, False),
-        },
-        user_attributes={"premium": (True, False), "points": (1, 5)},
+        attributes=ATTRIBUTE_VALUES,
+        user_attributes=USER_ATTRIBUTE_VALUES,
     )
     counts = TrafficCounts()
     events = list(chain.from_iterable(generate(settings, counts)))

@@ -26,6 +26,7 @@ from oracle import Oracle
 from rung.log.embedded import EmbeddedLog
 from rung.store.lmdb import LmdbStore
 from rung.traffic import TrafficSettings, generate
+from strategies import ATTRIBUTE_VALUES, USER_ATTRIBUTE_VALUES
 
 KILLS = 20
 CLIENTS = 2
@@ -45,12 +46,8 @@ TRAFFIC = TrafficSettings(
     gap_share=0.2,
     poison_share=0.02,
     user_attribute_share=0.1,
-    attributes={
-        "country": ("United Kingdom", "Germany", "France"),
-        "lines": (1, 6, 7),
-        "gift": (True, False),
-    },
-    user_attributes={"premium": (True, False), "points": (1, 5)},
+    attributes=ATTRIBUTE_VALUES,
+    user_attributes=USER_ATTRIBUTE_VALUES,
     chunk_events=40,
 )
 """Without conflicts: which of two comes first is open when a batch is sent again."""
