@@ -25,7 +25,7 @@ import xxhash
 
 from rung.batch.duck import FIGURES_SCHEMA, Claim, DuckEngine, Span
 from rung.batch.resolve import resolve
-from rung.batch.snapshots import FORMAT, FileMark, Snapshot, Snapshots, version_key
+from rung.batch.snapshots import FORMAT, FileMark, Snapshot, Snapshots, nothing_of, version_key
 from rung.campaign.catalog import Catalog, CountedVersion
 from rung.faultpoints import passing
 from rung.lake.port import Lake, LakeDamaged, LakeFile, LakeState
@@ -86,14 +86,12 @@ def aggregate(
     """
     state = lake.state()
     check_coverage(state, ends)
-    earlier = None if full else snapshots.newest(state.log, ends)
-    if earlier is not None:
-        snapshots.check(earlier)
-    first = {} if earlier is None else earlier.positions
+    earlier = (None if full else snapshots.newest(state.log, ends)) or nothing_of(state.log)
+    snapshots.check(earlier)
     new = [
         one
         for partition, end in ends.items()
-        for one in state.of_partition(partition, first.get(partition, 0), end)
+        for one in state.of_partition(partition, earlier.positions.get(partition, 0), end)
     ]
     check_files(lake, new, engine.threads)
     run = _Run(engine, snapshots, state, catalog, ends, owners, earlier)
@@ -194,7 +192,7 @@ class _Run:
         catalog: Catalog,
         ends: Mapping[int, int],
         owners: Owners,
-        earlier: Snapshot | None,
+        earlier: Snapshot,
     ) -> None:
         self._engine = engine
         self._snapshots = snapshots
@@ -247,22 +245,22 @@ class _Run:
             return replace(done, merged=self._joined(engine, span.partition, done.merged))
 
     def _span(self, partition: int) -> Span:
-        first = 0 if self._earlier is None else self._earlier.positions.get(partition, 0)
+        first = self._earlier.positions.get(partition, 0)
         end = self._ends[partition]
         files = [file.path for file in self._lake.of_partition(partition, first, end)]
-        known = [] if self._earlier is None else self._earlier.merged.get(partition, [])
+        known = self._earlier.merged.get(partition, [])
         return Span(partition, first, end, files, [str(self._snapshots.path(name)) for name in known])
 
     def _disowned(self, spans: Sequence[Span]) -> dict[int, list[str]]:
         """Return the transactions of each partition that a user of another one claimed first."""
-        before = {} if self._earlier is None else self._earlier.disowned
+        before = self._earlier.disowned
         asked = [one for ids in before.values() for one in ids]
         return disowned_by(self._engine.contested(spans, asked), self._owners, before)
 
     def _merge(self, engine: DuckEngine, span: Span) -> _Done:
         """Merge a partition's new events; the figures are still to come."""
-        merged = [] if self._earlier is None else list(self._earlier.merged.get(span.partition, []))
-        rejected = [] if self._earlier is None else list(self._earlier.rejected.get(span.partition, []))
+        merged = list(self._earlier.merged.get(span.partition, []))
+        rejected = list(self._earlier.rejected.get(span.partition, []))
         self._keep(merged + rejected)
         found = engine.merge(span, resolve)
         path = self._folder / f"merged-{span.partition}.parquet"
@@ -287,12 +285,10 @@ class _Run:
         disowned: Sequence[str],
     ) -> str:
         """Write a version's figures of a partition, and return the file's name."""
-        before = None
-        if self._earlier is not None:
-            before = self._earlier.figures.get(version_key(counted), {}).get(span.partition)
-            if disowned != self._earlier.disowned.get(span.partition, []):
-                # What counted for one user may count for another now: begin with the first event.
-                before = None
+        before = self._earlier.figures.get(version_key(counted), {}).get(span.partition)
+        if disowned != self._earlier.disowned.get(span.partition, []):
+            # What counted for one user may count for another now: begin with the first event.
+            before = None
         if before is not None and span.partition in self._unchanged:
             self._keep([before])
             return before
@@ -328,10 +324,7 @@ class _Run:
         return name
 
     def _keep(self, names: Sequence[str]) -> None:
-        assert self._earlier is not None or not names
-        for name in names:
-            if self._earlier is not None:
-                self._files[name] = self._earlier.files[name]
+        self._files.update((name, self._earlier.files[name]) for name in names)
 
 
 def _winner(claims: Sequence[Claim], owner: int | None, earlier: AbstractSet[tuple[int, str]]) -> Claim:

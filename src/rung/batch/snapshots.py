@@ -11,7 +11,6 @@ Files are never changed; they are deleted when no snapshot that is kept refers t
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import msgspec
 import xxhash
 
 from rung.campaign.catalog import CountedVersion
+from rung.durable import put, sync
 from rung.log.port import LogIdentity
 
 FORMAT: Final = 1
@@ -65,6 +65,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     figures: dict[str, dict[int, str]]
     disowned: dict[int, list[str]]
     files: dict[str, FileMark]
+
+
+def nothing_of(log: LogIdentity) -> Snapshot:
+    """Return what a run starts from that begins with the first event."""
+    return Snapshot(FORMAT, 0, log.name, log.partitions, {}, {}, {}, {}, {}, {})
 
 
 def version_key(counted: CountedVersion) -> str:
@@ -134,20 +139,13 @@ class Snapshots:
 
     def mark(self, path: Path) -> tuple[str, FileMark]:
         """Return a new file's name in a manifest, and its mark, once it is durable."""
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(path)
         return str(path.relative_to(self._folder)), FileMark(path.stat().st_size, _checksum(path))
 
     def end(self, snapshot: Snapshot) -> None:
         """Write the manifest, from which on there is the snapshot, and delete what no kept one needs."""
         folder = self._folder / str(snapshot.number)
-        part = folder / "manifest.part"
-        with part.open("wb") as file:
-            file.write(msgspec.json.encode(snapshot))
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(folder / _MANIFEST)
-        _sync(folder)
+        put(folder / _MANIFEST, msgspec.json.encode(snapshot))
         self._forget_old()
 
     def _is_referred_to(self, folder: str) -> bool:
@@ -203,14 +201,6 @@ def _checksum(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def paths_of(snapshots: Snapshots, names: Sequence[str]) -> list[Path]:

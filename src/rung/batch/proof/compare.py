@@ -7,7 +7,6 @@ say, which looks at each as it is then.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,22 +19,6 @@ from rung.lake.port import LakeState
 from rung.lake.rows import USER_ATTRIBUTES
 from rung.store.records import UserAttributes, encode_user_attributes
 from rung.transaction.attributes import attributes_digest, read_object
-
-
-@dataclass(frozen=True, slots=True)
-class Differences:
-    """What differs.
-
-    Attributes:
-        users: Users with a figure, a transaction or attributes that differ.
-        strangers: Transactions that the store has, of no user that the lake knows.
-        figures, transactions: How many of each were compared.
-    """
-
-    users: Sequence[str]
-    strangers: Sequence[str]
-    figures: int
-    transactions: int
 
 
 def differing_figures(
@@ -71,20 +54,14 @@ def differing_figures(
           SELECT s.* FROM {parquet([stored])} s JOIN "ranges" r
           ON s."series" = r."series" AND s."period" BETWEEN r."first" AND r."last"
         )
-        SELECT "user_id", count(*) AS "figures", count(*) FILTER (
+        SELECT "user_id", count(*) AS "compared", count(*) FILTER (
           e."value" IS DISTINCT FROM s."value") AS "differing"
         FROM "expected" e FULL OUTER JOIN "stored" s USING ({keys}) GROUP BY "user_id"
         """,
         ranges=ranges,
         expected=expected,
     )
-    summary = engine.query(
-        'SELECT coalesce(sum("figures"), 0) AS "figures" FROM "found"', found=found
-    ).to_pylist()
-    differing = engine.query(
-        'SELECT "user_id" FROM "found" WHERE "differing" > 0 ORDER BY "user_id"', found=found
-    )
-    return differing.column("user_id").to_pylist(), int(summary[0]["figures"])
+    return _differing(engine, found), int(found.column("compared").to_numpy().sum())
 
 
 def differing_transactions(
@@ -115,7 +92,7 @@ def differing_transactions(
         digests = _digests(engine)
         found = engine.query(
             f"""
-            SELECT m."user_id", count(*) AS "transactions", count(*) FILTER (
+            SELECT m."user_id", count(*) AS "compared", count(*) FILTER (
               s."user" IS DISTINCT FROM u."digest" OR s."attributes" IS DISTINCT FROM a."digest"
               OR s."status" IS DISTINCT FROM m."status" OR s."at" IS DISTINCT FROM m."at"
               OR s."amount" IS DISTINCT FROM m."amount") AS "differing"
@@ -128,22 +105,26 @@ def differing_transactions(
             lost=lost,
             **digests,
         )
-        for row in engine.query(
-            """SELECT "user_id", "transactions", "differing" FROM "found" """, found=found
-        ).to_pylist():
-            count += row["transactions"]
-            if row["differing"]:
-                users.add(row["user_id"])
+        count += int(found.column("compared").to_numpy().sum())
+        users.update(_differing(engine, found))
         known.append(f'SELECT "transaction_id" FROM {parquet(paths)}')
     strangers = engine.query(
         f"""
-        SELECT s."transaction_id", s."user" FROM {parquet([stored])} s
+        SELECT s."transaction_id" FROM {parquet([stored])} s
         ANTI JOIN ({" UNION ALL ".join(known)}) k ON s."transaction_id" = k."transaction_id"
         """
         if known
-        else f'SELECT "transaction_id", "user" FROM {parquet([stored])}'
+        else f'SELECT "transaction_id" FROM {parquet([stored])}'
     )
     return sorted(users), sorted(strangers.column("transaction_id").to_pylist()), count
+
+
+def _differing(engine: DuckEngine, found: pa.Table) -> list[str]:
+    """Return the users of an answer that have something `differing`, in order."""
+    differing = engine.query(
+        'SELECT "user_id" FROM "found" WHERE "differing" > 0 ORDER BY "user_id"', found=found
+    )
+    return differing.column("user_id").to_pylist()
 
 
 def _digests(engine: DuckEngine) -> dict[str, pa.Table]:

@@ -182,15 +182,23 @@ class Examiner:
         expected = self._contributions(read, due)
         found = [self._stored(one.record) for one in read]
         # What the figures would be if they had been summed from the records that are only behind.
-        lacking = [
-            {**records, **{key: one.stored[key] for key in behind(one.stored, records)}}
-            for one, records in zip(read, due, strict=True)
+        unexplained = [
+            index
+            for index, one in enumerate(read)
+            if one.stored != due[index] and found[index] != expected[index]
         ]
-        summed = self._contributions(read, lacking)
+        lacking = [
+            {**due[index], **{key: read[index].stored[key] for key in behind(read[index].stored, due[index])}}
+            for index in unexplained
+        ]
+        contributed = self._contributions([read[index] for index in unexplained], lacking)
+        summed = dict(zip(unexplained, contributed, strict=True))
         examined: list[Examined] = []
         for index, one in enumerate(read):
             attributes = None if one.events is None else _due_attributes(one.events)
-            causes = self._causes(one.stored, due[index], expected[index], found[index], summed[index])
+            causes = self._causes(
+                one.stored, due[index], expected[index], found[index], summed.get(index, Counter())
+            )
             examined.append(
                 Examined(
                     one.user_id,
