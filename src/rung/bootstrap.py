@@ -7,7 +7,6 @@ that a command which only reads starts fast. Which log and which store a home ha
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import signal
@@ -38,6 +37,7 @@ from rung.adapters import (
     standings_of,
     when_reachable,
 )
+from rung.exclusive import Held, exclusive
 from rung.log.port import Log, LogError, LogReplaced, LogUnavailable, PositionOutOfRange
 from rung.settings import FILE_NAME
 from rung.store.port import Store
@@ -119,19 +119,14 @@ def only_worker(home: Home) -> Generator[None]:
     if home.has_kafka:
         yield
         return
-    with (home.path / "worker.lock").open("a+", encoding="ascii") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
+            held.enter_context(exclusive(home.path / "worker.lock", str(os.getpid())))
+        except Held as error:
             raise WorkerRuns(
-                f"a worker already applies the events of {home.path} (process {holder}):"
+                f"a worker already applies the events of {home.path} (process {error}):"
                 " one per home is enough; stop that one first"
             ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
         yield
 
 

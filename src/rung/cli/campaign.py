@@ -12,7 +12,7 @@ from rung.cli.diff import diff
 from rung.cli.errors import ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 from rung.cli.schedule import activate, retire, roll_back
-from rung.cli.specs import error_mapping, load_specs, print_errors
+from rung.cli.specs import load_specs, print_errors
 
 if TYPE_CHECKING:
     from rung.campaign.catalog import Catalog, CountedVersion
@@ -36,18 +36,18 @@ def check(specs: SpecArguments, as_json: JsonOption = False) -> ExitCode:
     from rung.cli.output import count_of, print_json, say
 
     campaigns, errors = load_specs(specs)
-    if not errors:
-        catalog = Catalog.decode(None)
-        for campaign in campaigns:
-            catalog = catalog.apply(campaign, {})
+    if errors:
+        print_errors(errors, as_json=as_json)
+        return ExitCode.BAD_INPUT
+    catalog = Catalog.decode(None)
+    for campaign in campaigns:
+        catalog = catalog.apply(campaign, {})
     if as_json:
-        print_json({"ok": not errors, "errors": [error_mapping(error) for error in errors]})
-    elif not errors:
+        print_json({"ok": True, "errors": []})
+    else:
         for spec, campaign in zip(specs, campaigns, strict=True):
             say(f"{spec}: campaign {campaign.name}, {count_of(len(campaign.versions), 'version')}: fine")
-    else:
-        print_errors(errors)
-    return ExitCode.BAD_INPUT if errors else ExitCode.OK
+    return ExitCode.OK
 
 
 @app.command()
@@ -69,10 +69,7 @@ def apply(
 
     campaigns, errors = load_specs(specs)
     if errors:
-        if as_json:
-            print_json({"ok": False, "errors": [error_mapping(error) for error in errors]})
-        else:
-            print_errors(errors)
+        print_errors(errors, as_json=as_json)
         return ExitCode.BAD_INPUT
     opened = bootstrap.open_home(home)
     author = author_of(by, reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -14,11 +13,10 @@ from rung.campaign.schedule import Schedule
 from rung.cli.author import Author
 from rung.cli.errors import CommandError, ExitCode
 from rung.status.evaluate import UnknownCampaign
+from rung.store.again import until_stored
 from rung.store.audit import decode_entry, due_audit
-from rung.store.port import Overtaken, Store
+from rung.store.port import Store
 
-_ATTEMPTS_MAX: Final = 200
-_PAUSE_SECONDS: Final = 0.005
 _ENTRIES_SHOWN_MAX: Final = 1_000
 
 
@@ -35,7 +33,8 @@ def apply_campaigns(
         Overtaken: others moved on between every read and write.
     """
     names = sorted({campaign.name for campaign in campaigns})
-    for attempt in range(1, _ATTEMPTS_MAX + 1):
+
+    def applied() -> tuple[Catalog, Catalog, Mapping[int, int]]:
         reached = store.reached()
         revision, record = store.catalog()
         before = Catalog.decode(record)
@@ -55,15 +54,10 @@ def apply_campaigns(
             _versions_by_name(after, names),
             author.reason,
         )
-        try:
-            store.put_catalog(revision, after.encode(), reached, audit)
-        except Overtaken:
-            if attempt == _ATTEMPTS_MAX:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return before, after, starts
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        store.put_catalog(revision, after.encode(), reached, audit)
+        return before, after, starts
+
+    return until_stored(applied)
 
 
 def change_campaign(
@@ -90,7 +84,9 @@ def change_campaign(
     # Read before the catalog, so that whatever is changed after the catalog was read stands behind it.
     audited = store.audit_end()[0]
     decided_by: Schedule | None = None
-    for attempt in range(1, _ATTEMPTS_MAX + 1):
+
+    def changed() -> tuple[Catalog, Catalog]:
+        nonlocal decided_by
         revision, record = store.catalog()
         before = Catalog.decode(record)
         schedule = campaign_of(before, name).schedule
@@ -108,15 +104,10 @@ def change_campaign(
             _versions_by_name(after, [name]),
             author.reason,
         )
-        try:
-            store.put_catalog(revision, after.encode(), None, audit)
-        except Overtaken:
-            if attempt == _ATTEMPTS_MAX:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return before, after
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        store.put_catalog(revision, after.encode(), None, audit)
+        return before, after
+
+    return until_stored(changed)
 
 
 def campaign_of(catalog: Catalog, name: str) -> Campaign:

@@ -63,14 +63,11 @@ def simulate(
     from rung import bootstrap
     from rung.batch.forecast.simulate import simulate as run
     from rung.cli.output import print_json
-    from rung.cli.specs import error_mapping, load_specs, print_errors
+    from rung.cli.specs import load_specs, print_errors
 
     campaigns, errors = load_specs([spec])
     if errors:
-        if as_json:
-            print_json({"ok": False, "errors": [error_mapping(error) for error in errors]})
-        else:
-            print_errors(errors)
+        print_errors(errors, as_json=as_json)
         return ExitCode.BAD_INPUT
     (candidate,) = campaigns
     chosen = _version_of(candidate, version, str(spec))

@@ -35,18 +35,20 @@ def load_specs(specs: Sequence[Path]) -> tuple[list[Campaign], list[SpecError]]:
     return campaigns, errors
 
 
-def print_errors(errors: Sequence[SpecError]) -> None:
-    """Print every error with its place."""
-    from rung.cli.output import count_of, say
+def print_errors(errors: Sequence[SpecError], *, as_json: bool) -> None:
+    """Print every error with its place, for people or as JSON."""
+    from rung.cli.output import count_of, print_json, say
 
+    if as_json:
+        print_json({"ok": False, "errors": [_as_mapping(error) for error in errors]})
+        return
     for error in errors:
         meant = f"; {error.suggestion}" if error.suggestion else ""
         say(f"{error.file}:{error.line}:{error.column}: {error.message}{meant}")
     say(f"error: {count_of(len(errors), 'error')} in the campaign files; nothing was applied")
 
 
-def error_mapping(error: SpecError) -> dict[str, object]:
-    """Return an error as values, for JSON."""
+def _as_mapping(error: SpecError) -> dict[str, object]:
     return {
         "file": error.file,
         "line": error.line,

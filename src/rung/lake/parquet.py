@@ -21,6 +21,7 @@ import xxhash
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
+from rung.durable import sync
 from rung.lake.port import LakeDamaged, LakeFile
 from rung.lake.rows import SCHEMA
 
@@ -70,7 +71,7 @@ class _Folder:
             os.fsync(opened.fileno())
         part.replace(file)
         for folder in (file.parent, *(made.parent for made in missing)):
-            _sync(folder)
+            sync(folder)
 
     def open(self, path: str) -> pa.NativeFile:
         return pa.OSFile(str(self._folder / path), "rb")
@@ -81,13 +82,13 @@ class _Folder:
         for path in paths:
             file = self._folder / path
             try:
-                _sync(file)
+                sync(file)
             except FileNotFoundError:
                 # A checkpoint has taken its place meanwhile.
                 continue
             folders.add(file.parent)
         for folder in folders:
-            _sync(folder)
+            sync(folder)
 
 
 class _ObjectStore:
@@ -192,11 +193,3 @@ def _missing(file: LakeFile) -> LakeDamaged:
 
 def _damaged(file: LakeFile, what: str) -> LakeDamaged:
     return LakeDamaged(f"{file.path} {what}: restore it from a copy")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

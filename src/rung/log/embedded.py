@@ -18,10 +18,11 @@ from typing import overload
 
 import lmdb
 
+from rung.durable import sync
 from rung.freed_pages import overwrite_freed, rewrite
 from rung.log.block import EVENT_BYTES_MAX
 from rung.log.embedded_consumer import EmbeddedConsumer
-from rung.log.environment import MAP_BYTES_MAX, open_environment, sync_folder, translated
+from rung.log.environment import MAP_BYTES_MAX, open_environment, translated
 from rung.log.layout import Layout, Snapshot, create_tables
 from rung.log.port import LogError, LogIdentity, Position, Slice
 from rung.transaction.routing import partition_of_event
@@ -67,8 +68,8 @@ class EmbeddedLog:
             with translated(folder, "create"):
                 create_tables(environment, partitions)
             # LMDB makes its file durable; that the folder lists the file is for us to see to.
-            sync_folder(folder)
-            sync_folder(folder.parent)
+            sync(folder)
+            sync(folder.parent)
             log = cls(folder, environment, clock)
             if log.partitions != partitions:
                 raise LogError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import sys
 from collections.abc import Generator
@@ -44,15 +43,6 @@ def translated(folder: Path, doing: str) -> Generator[None]:
         yield
     except lmdb.Error as error:
         raise LogError(f"cannot {doing} the log in {folder}: {_explain(error, folder)}") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make durable that a folder lists the files in it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _explain(error: lmdb.Error, folder: Path) -> str:

@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from rung.store.port import Overtaken, Store, StoreError
+from rung.store.again import until_stored
+from rung.store.port import Store, StoreError
 
 FORMAT: Final = 1
 RECORD_BYTES_MAX: Final = 256 << 10
@@ -177,11 +178,8 @@ def append_audit(
         StoreError: the last entry cannot be read, or this one is too large.
         Overtaken: others came first again and again.
     """
-    for attempt in range(1, _APPEND_ATTEMPTS_MAX + 1):
-        try:
-            store.record_audit(*due_audit(store, clock, who, action, subject, before, after, reason))
-        except Overtaken:
-            if attempt == _APPEND_ATTEMPTS_MAX:
-                raise
-        else:
-            return
+    until_stored(
+        lambda: store.record_audit(*due_audit(store, clock, who, action, subject, before, after, reason)),
+        _APPEND_ATTEMPTS_MAX,
+        pause_seconds=0.0,
+    )

@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Self
 
 
-class Reason(StrEnum):
-    """A reason code, with the sentence that explains it as `Reason.X.sentence`."""
+class Explained(StrEnum):
+    """Codes, each with the sentence that explains it as `X.sentence`."""
 
     sentence: str
 
@@ -18,6 +18,10 @@ class Reason(StrEnum):
         member._value_ = code
         member.sentence = sentence
         return member
+
+
+class Reason(Explained):
+    """A reason code."""
 
     UNKNOWN_SCHEMA = "unknown_schema", "The event says that it has a form which this release does not know."
     WRONG_PARTITION = "wrong_partition", "The event stands in another partition than its user's."

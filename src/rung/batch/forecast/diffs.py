@@ -9,7 +9,6 @@ bytes. No user is named in it.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ from rung.batch.snapshots import Snapshot
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog, CountedVersion
+from rung.durable import put
 
 FORMAT: Final = 1
 EXAMPLES_MAX: Final = 10
@@ -90,17 +90,7 @@ def write_diff(folder: Path, report: DiffReport) -> str:
     digest = hashlib.sha256(content).hexdigest()
     diffs = folder / "diffs"
     diffs.mkdir(parents=True, exist_ok=True)
-    part = diffs / f"{digest}.part"
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(diffs / f"{digest}.json")
-    descriptor = os.open(diffs, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    put(diffs / f"{digest}.json", content)
     return digest
 
 

@@ -22,6 +22,7 @@ from rung.batch.snapshots import Snapshot
 from rung.batch.sql import MERGED
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Calendar, Period, PeriodKind
+from rung.durable import put
 from rung.store.audit import append_audit
 from rung.transaction.history import COMPLETED
 
@@ -170,9 +171,7 @@ def write_report(folder: Path, compared: Compared) -> Path:
     name = f"{compared.report.day}-{compared.report.taken_at}"
     pq.write_table(compared.rows, chosen / f"{name}.parquet", compression="zstd")
     path = chosen / f"{name}.json"
-    part = chosen / f"{name}.part"
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(compared.report), indent=1))
-    part.rename(path)
+    put(path, msgspec.json.format(msgspec.json.encode(compared.report), indent=1))
     return path
 
 

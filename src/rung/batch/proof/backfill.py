@@ -7,7 +7,6 @@ may be cut short and done again, beside the live traffic. When every user has it
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,15 +23,14 @@ from rung.campaign.catalog import Catalog, CountedVersion
 from rung.faultpoints import passing
 from rung.plan.run import Contributions
 from rung.speed.figures import add_figures
+from rung.store.again import until_stored
 from rung.store.audit import due_audit
 from rung.store.corrections import have, token_of, with_marks
-from rung.store.port import Change, Entries, Overtaken
+from rung.store.port import Change, Entries
 from rung.transaction.merge import distinct
 from rung.transaction.routing import partition_of
 
 USERS_AT_ONCE: Final = 2_000
-_ATTEMPTS_MAX: Final = 200
-_PAUSE_SECONDS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +118,13 @@ def _add(workshop: Workshop, counted: CountedVersion, correction: str, figures: 
         figures.column("token").to_numpy().astype(np.uint64),
         figures.column("value").to_numpy().astype(np.int64),
     )
-    for attempt in range(_ATTEMPTS_MAX):
+
+    def added() -> int:
         computed_at = workshop.store.moment()
         stored = workshop.store.users(keys)
         lacking = np.flatnonzero(~have(stored, token))
         if len(lacking) == 0:
-            return 0, len(keys)
+            return 0
         places = np.full(len(keys), -1, dtype=np.int64)
         places[lacking] = np.arange(len(lacking))
         kept = np.flatnonzero(places[everything.owners] >= 0)
@@ -140,30 +139,27 @@ def _add(workshop: Workshop, counted: CountedVersion, correction: str, figures: 
         before = [stored[index] for index in lacking.tolist()]
         marked = with_marks(contributions, np.arange(len(chosen)), token)
         passing("backfilling")
-        try:
-            workshop.store.commit(
-                Change(
-                    catalog_revision=workshop.store.catalog()[0],
-                    expected={},
-                    applied={},
-                    users=Entries(chosen, before, add_figures(before, marked), chosen),
-                    user_partitions={one: partition_of(one, workshop.log.partitions) for one in chosen},
-                    computed_at=computed_at,
-                )
+        workshop.store.commit(
+            Change(
+                catalog_revision=workshop.store.catalog()[0],
+                expected={},
+                applied={},
+                users=Entries(chosen, before, add_figures(before, marked), chosen),
+                user_partitions={one: partition_of(one, workshop.log.partitions) for one in chosen},
+                computed_at=computed_at,
             )
-        except Overtaken:
-            if attempt == _ATTEMPTS_MAX - 1:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return len(chosen), len(keys) - len(chosen)
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        )
+        return len(chosen)
+
+    count = until_stored(added)
+    return count, len(keys) - count
 
 
 def _complete(workshop: Workshop, counted: CountedVersion, users: int, who: str, reason: str) -> None:
     """Mark the version complete, and say so in the audit list, in one write."""
     name, number = counted.campaign.name, counted.version.number
-    for attempt in range(_ATTEMPTS_MAX):
+
+    def completed() -> None:
         revision, record = workshop.store.catalog()
         after = Catalog.decode(record).with_backfilled(name, number)
         audit = due_audit(
@@ -177,11 +173,6 @@ def _complete(workshop: Workshop, counted: CountedVersion, users: int, who: str,
             reason,
         )
         passing("backfilled")
-        try:
-            workshop.store.put_catalog(revision, after.encode(), None, audit)
-        except Overtaken:
-            if attempt == _ATTEMPTS_MAX - 1:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return
+        workshop.store.put_catalog(revision, after.encode(), None, audit)
+
+    until_stored(completed)

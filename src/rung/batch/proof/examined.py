@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Self, TypeAlias
+from typing import TypeAlias
+
+from rung.transaction.reasons import Explained
 
 Figures: TypeAlias = "Counter[tuple[int, int, int]]"
 """(series, period ordinal, token) -> value; those that are zero are left out."""
 
 
-class Cause(StrEnum):
-    """Why a user's records are not what the lake gives, with the sentence that explains it."""
-
-    sentence: str
-
-    def __new__(cls, code: str, sentence: str) -> Self:
-        """Make the member that equals its code and carries its sentence."""
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.sentence = sentence
-        return member
+class Cause(Explained):
+    """Why a user's records are not what the lake gives."""
 
     MISSED_EVENT = (
         "missed_event",

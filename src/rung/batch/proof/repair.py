@@ -10,7 +10,7 @@ is wrong is put right in one guarded change for each user:
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -25,9 +25,10 @@ from rung.campaign.catalog import Catalog
 from rung.faultpoints import passing
 from rung.plan.run import Contributions
 from rung.speed.figures import add_figures
+from rung.store.again import until_stored
 from rung.store.audit import append_audit
 from rung.store.corrections import token_of, with_marks
-from rung.store.port import NO_ENTRIES, Change, Entries, Overtaken
+from rung.store.port import NO_ENTRIES, Change, Entries
 
 _ATTEMPTS_MAX: Final = 50
 _PAUSE_SECONDS: Final = 0.01
@@ -82,20 +83,16 @@ def repair(workshop: Workshop, report: Report, who: str, told: Callable[[int], o
                 who,
                 "batch.repair",
                 f"report {report.id}",
-                {"causes": _counted(healed), "users": len(healed), "strangers": len(planned.strangers)},
+                {
+                    "causes": dict(Counter(cause.value for one in healed for cause in one.causes)),
+                    "users": len(healed),
+                    "strangers": len(planned.strangers),
+                },
                 # The marks of the corrections: what is audited stays, and names no user.
                 {"corrections": [token_of(_correction_id(report, one.user_id)) for one in healed[:100]]},
                 f"differences of the verification {report.id}",
             )
     return Repaired(healed, planned.clean, planned.strangers)
-
-
-def _counted(healed: Sequence[Examined]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for one in healed:
-        for cause in one.causes:
-            counts[cause.value] = counts.get(cause.value, 0) + 1
-    return counts
 
 
 def _examined(workshop: Workshop, catalog: Catalog, report: Report) -> list[Examined]:
@@ -109,22 +106,22 @@ def _heal(
     workshop: Workshop, revision: int, catalog: Catalog, report: Report, first: Examined
 ) -> Examined | None:
     """Change one user, and return it as it was before; None if another change has healed it."""
-    examined = first
-    for attempt in range(_ATTEMPTS_MAX):
-        if not examined.causes:
-            return None
-        try:
-            passing("repairing")
-            workshop.store.commit(_change(examined, revision, _correction_id(report, examined.user_id)))
-        except Overtaken:
-            if attempt == _ATTEMPTS_MAX - 1:
-                raise
-            time.sleep(_PAUSE_SECONDS)
+    examined: Examined | None = None
+
+    def healed() -> Examined | None:
+        nonlocal examined
+        if examined is None:
+            examined = first
+        else:
             strangers = {examined.user_id: list(examined.transactions)}
             examined = examine_all(workshop, catalog, _disowned(workshop), [examined.user_id], strangers)[0]
-        else:
-            return examined
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        if not examined.causes:
+            return None
+        passing("repairing")
+        workshop.store.commit(_change(examined, revision, _correction_id(report, examined.user_id)))
+        return examined
+
+    return until_stored(healed, _ATTEMPTS_MAX, _PAUSE_SECONDS)
 
 
 def _disowned(workshop: Workshop) -> Mapping[int, Sequence[str]]:

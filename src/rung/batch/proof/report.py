@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rung.batch.proof.examined import Cause, Examined
+from rung.durable import put
 
 FORMAT: Final = 1
 _SUMMARY: Final = "report.json"
@@ -127,9 +128,7 @@ class Reports:
         folder = self._folder / report.id
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(_table(report.findings), folder / _FINDINGS, compression="zstd")
-        part = folder / "report.part"
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
-        part.rename(folder / _SUMMARY)
+        put(folder / _SUMMARY, msgspec.json.format(msgspec.json.encode(report), indent=1))
         return folder
 
     def read(self, name: str) -> Report:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from rung.batch.duck import DuckEngine
+from rung.batch.duck import DuckEngine, parquet
 from rung.batch.proof.report import Reports
 from rung.batch.retention.erasing import Erasing
 from rung.batch.settlement.settled import Settled, check_rows, replace_manifest, sha256_of, write_rows
@@ -21,7 +20,8 @@ from rung.batch.workshop import Workshop
 from rung.faultpoints import passing
 from rung.lake.port import LakeFile, LakeState
 from rung.lake.rows import REJECTED, SCHEMA, USER_ATTRIBUTES
-from rung.store.port import NO_ENTRIES, Change, Entries, Overtaken, Quarantined, Store
+from rung.store.again import until_stored
+from rung.store.port import NO_ENTRIES, Change, Entries, Quarantined, Store
 from rung.store.records import (
     UserAttributes,
     decode_transactions,
@@ -35,8 +35,6 @@ from rung.transaction.routing import partition_of
 _TRANSACTIONS_AT_ONCE: Final = 90
 """They are one user's, and a store may have to take them in one call."""
 _EVENTS_AT_ONCE: Final = 1_000
-_ATTEMPTS_MAX: Final = 200
-_PAUSE_SECONDS: Final = 0.005
 
 
 def transactions_of(engine: DuckEngine, state: LakeState, erasing: Erasing) -> list[str]:
@@ -47,16 +45,11 @@ def transactions_of(engine: DuckEngine, state: LakeState, erasing: Erasing) -> l
         return []
     names = pa.table({"user_id": pa.array([erasing.user_id, erasing.pseudonym], pa.string())})
     found = engine.query(
-        f"""SELECT DISTINCT "transaction_id" FROM {_parquet(files)} SEMI JOIN "names" USING ("user_id")
+        f"""SELECT DISTINCT "transaction_id" FROM {parquet(files)} SEMI JOIN "names" USING ("user_id")
         WHERE "transaction_id" IS NOT NULL ORDER BY "transaction_id" """,
         names=names,
     )
     return found.column("transaction_id").to_pylist()
-
-
-def _parquet(paths: Sequence[str]) -> str:
-    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    return f"read_parquet([{listed}], hive_partitioning = false, filename = true)"
 
 
 def rename_in_lake(workshop: Workshop, erasing: Erasing) -> tuple[int, int]:
@@ -80,7 +73,7 @@ def _files_with(engine: DuckEngine, state: LakeState, erasing: Erasing) -> list[
     if not state.files:
         return []
     named = engine.query(
-        f"""SELECT DISTINCT "filename" FROM {_parquet([file.path for file in state.files])} e
+        f"""SELECT DISTINCT "filename" FROM {parquet([file.path for file in state.files], named=True)} e
         WHERE "kind" = '{REJECTED}' OR "user_id" = (SELECT "user_id" FROM "wanted")""",
         wanted=pa.table({"user_id": pa.array([erasing.user_id], pa.string())}),
     )
@@ -107,20 +100,9 @@ def _renamed_rows(rows: pa.Table, erasing: Erasing) -> tuple[pa.Table, int]:
     return pa.table(table, schema=SCHEMA), changed
 
 
-def _again(work: Callable[[], int]) -> int:
-    for attempt in range(_ATTEMPTS_MAX):
-        try:
-            return work()
-        except Overtaken:
-            if attempt == _ATTEMPTS_MAX - 1:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-    raise AssertionError("unreachable: the last attempt returns or raises")
-
-
 def move_user(store: Store, erasing: Erasing, partition: int) -> None:
     """Move a user's figures to the pseudonym, and leave of the attributes only that some were told."""
-    _again(lambda: _move(store, erasing, partition))
+    until_stored(lambda: _move(store, erasing, partition))
 
 
 def _move(store: Store, erasing: Erasing, partition: int) -> int:
@@ -154,7 +136,7 @@ def own_anew(store: Store, erasing: Erasing, ids: Sequence[str]) -> int:
     count = 0
     for first in range(0, len(ids), _TRANSACTIONS_AT_ONCE):
         keys = [one.encode() for one in ids[first : first + _TRANSACTIONS_AT_ONCE]]
-        count += _again(lambda keys=keys: _own(store, erasing, keys))
+        count += until_stored(lambda keys=keys: _own(store, erasing, keys))
     return count
 
 

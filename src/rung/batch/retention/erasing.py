@@ -7,13 +7,13 @@ short goes on with the same name.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from secrets import token_hex
 from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
+from rung.durable import put, sync
 from rung.transaction.routing import partition_of
 
 _NAME: Final = "erasing.json"
@@ -71,13 +71,7 @@ def unfinished(folder: Path) -> Erasing | None:
 
 def note(folder: Path, erasing: Erasing) -> None:
     """Keep an erasure durably."""
-    part = folder / f"{_NAME}.part"
-    with part.open("wb") as file:
-        file.write(msgspec.json.encode(erasing))
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(folder / _NAME)
-    _sync(folder)
+    put(folder / _NAME, msgspec.json.encode(erasing))
 
 
 def forget(folder: Path) -> None:
@@ -86,15 +80,6 @@ def forget(folder: Path) -> None:
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.write(bytes(size))
-        file.flush()
-        os.fsync(file.fileno())
+    sync(path)
     path.unlink()
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder)

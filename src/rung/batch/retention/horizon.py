@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import calendar
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,13 +15,12 @@ from rung.batch.workshop import Workshop
 from rung.campaign.calendar import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND, TIME_MIN, Period
 from rung.campaign.catalog import Catalog
 from rung.campaign.model import Campaign, Effective
+from rung.store.again import until_stored
 from rung.store.audit import due_audit
-from rung.store.port import Applied, Overtaken
+from rung.store.port import Applied
 
 _REPORT_AGE_MAX: Final = MICROSECONDS_PER_DAY
 _SHOWN_MAX: Final = 3
-_ATTEMPTS_MAX: Final = 200
-_PAUSE_SECONDS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +153,8 @@ def move_horizon(workshop: Workshop, kept_from: int, who: str, reason: str) -> C
     Raises:
         Overtaken: others changed the catalog again and again.
     """
-    for attempt in range(_ATTEMPTS_MAX):
+
+    def moved() -> Catalog:
         revision, record = workshop.store.catalog()
         before = Catalog.decode(record)
         after = before.pruned(kept_from)
@@ -171,15 +170,10 @@ def move_horizon(workshop: Workshop, kept_from: int, who: str, reason: str) -> C
             _described(after),
             reason,
         )
-        try:
-            workshop.store.put_catalog(revision, after.encode(), None, audit)
-        except Overtaken:
-            if attempt == _ATTEMPTS_MAX - 1:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return after
-    raise AssertionError("unreachable: the last attempt returns or raises")
+        workshop.store.put_catalog(revision, after.encode(), None, audit)
+        return after
+
+    return until_stored(moved)
 
 
 def _described(catalog: Catalog) -> dict[str, object]:

@@ -9,7 +9,6 @@ changes in a closed or a pruned period, `rung batch adjust` finds in the lake by
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -24,13 +23,13 @@ from rung.campaign.catalog import Catalog, CountedVersion
 from rung.faultpoints import passing
 from rung.plan.run import Contributions, Plans, histories_table
 from rung.speed.figures import add_figures
+from rung.store.again import until_stored
 from rung.store.port import (
     NO_ENTRIES,
     NOTHING_APPLIED,
     Change,
     ChangeTooLarge,
     Entries,
-    Overtaken,
     Quarantined,
     Store,
 )
@@ -42,8 +41,6 @@ from rung.transaction.reasons import Reason
 from rung.transaction.routing import partition_of
 
 EVENTS_AT_ONCE: Final = 2_000
-_ATTEMPTS_MAX: Final = 200
-_PAUSE_SECONDS: Final = 0.005
 Forget = Callable[[Sequence[tuple[int, int]]], object]
 """Takes events out of a mirror of the quarantine."""
 
@@ -121,28 +118,27 @@ def settle_pruned(
 
 
 def _settle(workshop: Workshop, waiting: Sequence[Quarantined], forget: Forget) -> SettledEvents:
-    for attempt in range(_ATTEMPTS_MAX):
-        try:
-            found = _decided(workshop, waiting)
-            passing("settling")
-            if found.change is not None:
-                workshop.store.commit(found.change)
-        except ChangeTooLarge:
-            if len(waiting) == 1:
-                raise
-            middle = len(waiting) // 2
-            return _settle(workshop, waiting[:middle], forget) + _settle(workshop, waiting[middle:], forget)
-        except Overtaken:
-            if attempt == _ATTEMPTS_MAX - 1:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            passing("settled")
-            # The mirror first: what is still in the store is found again if the other one fails.
-            forget(found.released)
-            workshop.store.release(found.released)
-            return found.done
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    try:
+        found = until_stored(lambda: _stored(workshop, waiting))
+    except ChangeTooLarge:
+        if len(waiting) == 1:
+            raise
+        middle = len(waiting) // 2
+        return _settle(workshop, waiting[:middle], forget) + _settle(workshop, waiting[middle:], forget)
+    passing("settled")
+    # The mirror first: what is still in the store is found again if the other one fails.
+    forget(found.released)
+    workshop.store.release(found.released)
+    return found.done
+
+
+def _stored(workshop: Workshop, waiting: Sequence[Quarantined]) -> _Decided:
+    """Decide what becomes of events, and store what they add."""
+    found = _decided(workshop, waiting)
+    passing("settling")
+    if found.change is not None:
+        workshop.store.commit(found.change)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ again: what is removed is not found again.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +18,9 @@ from rung.batch.proof.backfill import correction_id
 from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog
 from rung.faultpoints import passing
+from rung.store.again import until_stored
 from rung.store.corrections import MARKS, token_of
-from rung.store.port import Change, Entries, Overtaken, Store
+from rung.store.port import Change, Entries, Store
 from rung.store.records import decode_figures, decode_transactions, encode_figures
 from rung.transaction.history import Mask
 from rung.transaction.routing import partition_of
@@ -28,8 +28,6 @@ from rung.transaction.routing import partition_of
 RECORDS_AT_ONCE: Final = 2_000
 ROUND_RECORDS_MAX: Final = 1_000_000
 """How many records are noted before they are removed: a survey must not stay open while much is changed."""
-_ATTEMPTS_MAX: Final = 200
-_PAUSE_SECONDS: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +99,11 @@ def sweep(workshop: Workshop, told: Callable[[Swept], object]) -> Swept:
         if not keys and not users:
             return done
         for first in range(0, len(keys), RECORDS_AT_ONCE):
-            count = _again(partial(_remove, workshop, keys[first : first + RECORDS_AT_ONCE]))
+            count = until_stored(partial(_remove, workshop, keys[first : first + RECORDS_AT_ONCE]))
             done = Swept(done.transactions + count, done.users)
             told(done)
         for first in range(0, len(users), RECORDS_AT_ONCE):
-            count = _again(partial(_lessen, workshop, users[first : first + RECORDS_AT_ONCE]))
+            count = until_stored(partial(_lessen, workshop, users[first : first + RECORDS_AT_ONCE]))
             done = Swept(done.transactions, done.users + count)
             told(done)
 
@@ -130,17 +128,6 @@ def _noted(store: Store, stale: Stale) -> tuple[list[bytes], list[bytes]]:
 def _owners(stale: Stale, records: Sequence[bytes | None]) -> list[int]:
     owners, found = decode_figures(records)
     return np.unique(owners[stale.figures(found)]).tolist()
-
-
-def _again(work: Callable[[], int]) -> int:
-    for attempt in range(_ATTEMPTS_MAX):
-        try:
-            return work()
-        except Overtaken:
-            if attempt == _ATTEMPTS_MAX - 1:
-                raise
-            time.sleep(_PAUSE_SECONDS)
-    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def _remove(workshop: Workshop, keys: Sequence[bytes]) -> int:

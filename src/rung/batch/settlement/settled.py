@@ -15,7 +15,6 @@ differs.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -27,6 +26,7 @@ import pyarrow.parquet as pq
 from rung.batch.snapshots import Snapshot
 from rung.campaign.calendar import Period
 from rung.campaign.counted import CountedVersion
+from rung.durable import sync
 from rung.faultpoints import passing
 
 FORMAT: Final = 1
@@ -284,16 +284,8 @@ def _part(path: Path) -> Path:
 
 def _put_in_place(part: Path, path: Path) -> None:
     """Give a whole file its name, durably."""
-    _sync(part)
+    sync(part)
     part.rename(path)
     # The folders may be new, so the names in those above have to be durable as well.
     for folder in (path.parent, *path.parent.parents[:_FOLDERS_DEEP]):
-        _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(folder)
