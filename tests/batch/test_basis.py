@@ -11,7 +11,6 @@ import pytest
 from batch.scenes import opened_scene
 from campaign_pairs import LADDER
 from rung.batch.forecast.basis import Extent, extent_of, missing_attributes
-from rung.batch.snapshots import paths_of
 from rung.campaign.calendar import Period, PeriodKind
 from rung.campaign.model import Campaign, Effective
 from rung.campaign.spec import load
@@ -113,7 +112,7 @@ def test_attributes_that_events_do_not_have(
         )
         workshop = scene.workshop
         snapshot = workshop.aggregate_to(dict(scene.log.ends())).snapshot
-        merged = [paths_of(workshop.snapshots, names) for names in snapshot.merged.values()]
+        merged = [workshop.snapshots.paths(names) for names in snapshot.merged.values()]
         campaign = candidate(attributes, when)
         found = missing_attributes(workshop.engine, merged, campaign, campaign.versions[0])
         known = extent_of(workshop.engine, merged, 5)

@@ -249,7 +249,7 @@ class _Run:
         end = self._ends[partition]
         files = [file.path for file in self._lake.of_partition(partition, first, end)]
         known = self._earlier.merged.get(partition, [])
-        return Span(partition, first, end, files, [str(self._snapshots.path(name)) for name in known])
+        return Span(partition, first, end, files, self._snapshots.paths(known))
 
     def _disowned(self, spans: Sequence[Span]) -> dict[int, list[str]]:
         """Return the transactions of each partition that a user of another one claimed first."""
@@ -292,7 +292,7 @@ class _Run:
         if before is not None and span.partition in self._unchanged:
             self._keep([before])
             return before
-        paths = [self._snapshots.path(name) for name in merged]
+        paths = self._snapshots.paths(merged)
         engine.read_merged(paths if before is None else paths[-1:])
         figures = engine.figures(
             [counted],
@@ -309,7 +309,7 @@ class _Run:
         """Join a partition's files of merged transactions when there are many."""
         if len(merged) < PARTS_MAX:
             return merged
-        engine.read_merged([self._snapshots.path(name) for name in merged])
+        engine.read_merged(self._snapshots.paths(merged))
         path = self._folder / f"joined-{partition}.parquet"
         engine.write_merged(path)
         for name in merged:

@@ -66,7 +66,7 @@ class Span(NamedTuple):
     first: int
     end: int
     files: Sequence[str]
-    known: Sequence[str] = ()
+    known: Sequence[Path] = ()
     later: Mapping[str, int] = {}
 
 

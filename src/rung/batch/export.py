@@ -62,7 +62,7 @@ def export_figures(
 def _figures(
     workshop: Workshop, snapshot: Snapshot, counted: CountedVersion, period: Period | None
 ) -> pa.Table:
-    files = [workshop.snapshots.path(name) for name in snapshot.figures[version_key(counted)].values()]
+    files = workshop.snapshots.paths(snapshot.figures[version_key(counted)].values())
     wanted = "" if period is None else f'WHERE "period" = {period.ordinal}'
     found = workshop.engine.query(
         f"""

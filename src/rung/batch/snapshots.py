@@ -12,7 +12,7 @@ Files are never changed; they are deleted when no snapshot that is kept refers t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -92,6 +92,10 @@ class Snapshots:
         """Return where a file is that a manifest names."""
         return self._folder / name
 
+    def paths(self, names: Iterable[str]) -> list[Path]:
+        """Return where files are that a manifest names."""
+        return [self.path(name) for name in names]
+
     def all(self) -> list[Snapshot]:
         """Return the snapshots that are whole, the newest first; one without a manifest is none."""
         found = [
@@ -100,6 +104,11 @@ class Snapshots:
             if folder.name.isdigit() and (folder / _MANIFEST).exists()
         ]
         return sorted(found, key=lambda snapshot: -snapshot.number)
+
+    def disowned(self) -> Mapping[int, Sequence[str]]:
+        """Return what the newest snapshot knows of transactions that belong to users of other partitions."""
+        found = self.all()
+        return found[0].disowned if found else {}
 
     def newest(self, log: LogIdentity, ends: Mapping[int, int]) -> Snapshot | None:
         """Return the newest snapshot of a log that is not ahead of `ends` in any partition."""
@@ -201,8 +210,3 @@ def _checksum(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def paths_of(snapshots: Snapshots, names: Sequence[str]) -> list[Path]:
-    """Return where the files of names are."""
-    return [snapshots.path(name) for name in names]

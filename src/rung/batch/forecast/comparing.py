@@ -19,7 +19,7 @@ from rung.batch.forecast.tally import Case, Rows, Tally, rate_differences
 from rung.batch.forecast.thresholds import near_sql, thresholds_of
 from rung.batch.settlement.cash_back import cash_back_sql, met_column, rate_scale
 from rung.batch.settlement.purchases import DISOWNED, purchases_sql
-from rung.batch.snapshots import Snapshot, Snapshots, paths_of, version_key
+from rung.batch.snapshots import Snapshot, Snapshots, version_key
 from rung.campaign.calendar import Period
 from rung.campaign.catalog import CountedVersion
 from rung.campaign.model import Campaign
@@ -101,7 +101,7 @@ class _Partition:
         self._partition = partition
         self._disowned = snapshot.disowned.get(partition, [])
         self._purchases: dict[object, pa.Table] = {}
-        engine.read_merged(paths_of(snapshots, snapshot.merged[partition]))
+        engine.read_merged(snapshots.paths(snapshot.merged[partition]))
         self._told = engine.query(told_sql(lake, {partition: snapshot.positions[partition]}))
         asked: dict[str, tuple[CountedVersion, list[int]]] = {}
         for question in questions:

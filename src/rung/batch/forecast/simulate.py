@@ -11,7 +11,7 @@ import msgspec
 from rung.batch.forecast.basis import Extent, extent_of, missing_attributes
 from rung.batch.forecast.comparing import Comparing, Question
 from rung.batch.forecast.numbers import Compared
-from rung.batch.snapshots import Snapshot, paths_of
+from rung.batch.snapshots import Snapshot
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog, CountedVersion
@@ -166,4 +166,4 @@ def _opponent(
 
 
 def _merged(workshop: Workshop, snapshot: Snapshot) -> list[list[Path]]:
-    return [paths_of(workshop.snapshots, names) for names in snapshot.merged.values()]
+    return [workshop.snapshots.paths(names) for names in snapshot.merged.values()]

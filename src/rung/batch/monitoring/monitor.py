@@ -218,7 +218,7 @@ def _lake_rows(workshop: Workshop, snapshot: Snapshot, theirs: pa.Table, day: Ch
     """Return the lake's transactions of the day, and all that the list has."""
     found: list[pa.Table] = []
     for partition, names in snapshot.merged.items():
-        workshop.engine.read_merged([workshop.snapshots.path(name) for name in names])
+        workshop.engine.read_merged(workshop.snapshots.paths(names))
         disowned = pa.array(snapshot.disowned.get(partition, []), pa.string())
         found.append(
             workshop.engine.query(

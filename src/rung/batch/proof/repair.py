@@ -11,7 +11,7 @@ is wrong is put right in one guarded change for each user:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,7 +99,7 @@ def _examined(workshop: Workshop, catalog: Catalog, report: Report) -> list[Exam
     users = [finding.user_id for finding in report.findings]
     # A transaction that the lake does not know is found under the user for whom the store has it.
     strangers = {finding.user_id: finding.transactions for finding in report.findings}
-    return examine_all(workshop, catalog, _disowned(workshop), users, strangers)
+    return examine_all(workshop, catalog, workshop.snapshots.disowned(), users, strangers)
 
 
 def _heal(
@@ -114,7 +114,9 @@ def _heal(
             examined = first
         else:
             strangers = {examined.user_id: list(examined.transactions)}
-            examined = examine_all(workshop, catalog, _disowned(workshop), [examined.user_id], strangers)[0]
+            examined = examine_all(
+                workshop, catalog, workshop.snapshots.disowned(), [examined.user_id], strangers
+            )[0]
         if not examined.causes:
             return None
         passing("repairing")
@@ -122,11 +124,6 @@ def _heal(
         return examined
 
     return until_stored(healed, _ATTEMPTS_MAX, _PAUSE_SECONDS)
-
-
-def _disowned(workshop: Workshop) -> Mapping[int, Sequence[str]]:
-    newest = workshop.snapshots.all()
-    return newest[0].disowned if newest else {}
 
 
 def _change(examined: Examined, revision: int, correction_id: str) -> Change:

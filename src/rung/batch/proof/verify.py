@@ -114,10 +114,7 @@ def _compare(
     versions = [counted for counted in catalog.versions if counted.complete]
     expected = _expected(workshop, versions, catalog, surveyed, snapshot)
     users, figures = differing_figures(workshop.engine, versions, expected, surveyed.figures)
-    merged = {
-        partition: [workshop.snapshots.path(name) for name in names]
-        for partition, names in snapshot.merged.items()
-    }
+    merged = {partition: workshop.snapshots.paths(names) for partition, names in snapshot.merged.items()}
     more, strangers, transactions = differing_transactions(
         workshop.engine, merged, snapshot.disowned, surveyed.transactions, catalog.kept_from
     )
@@ -161,7 +158,7 @@ def _later(
     users = surveyed.later[partition]
     first = snapshot.positions[partition]
     files = [file.path for file in workshop.lake.state().of_partition(partition, first, max(users.values()))]
-    known = [str(workshop.snapshots.path(name)) for name in snapshot.merged[partition]]
+    known = workshop.snapshots.paths(snapshot.merged[partition])
     workshop.engine.merge(Span(partition, first, first, files, known, users), resolve)
     return workshop.engine.figures(
         versions, catalog.attributes, whole=False, disowned=snapshot.disowned.get(partition, [])

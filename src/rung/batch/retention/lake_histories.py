@@ -146,8 +146,7 @@ def owned(workshop: Workshop, rows: pa.Table) -> tuple[pa.Table, list[tuple[int,
     for transaction_id, partition, user_id, appended_at, _ in zip(*columns, strict=True):
         claims.setdefault((transaction_id, partition), Claim(transaction_id, partition, user_id, appended_at))
     contested = contested_claims(claims.values())
-    newest = workshop.snapshots.all()
-    before = newest[0].disowned if newest else {}
+    before = workshop.snapshots.disowned()
     lost = {
         (one, partition)
         for partition, ids in disowned_by(contested, owners_in(workshop.store), before).items()

@@ -40,7 +40,7 @@ from rung.batch.settlement.settled import (
     write_rows,
 )
 from rung.batch.settlement.zoned import local_text
-from rung.batch.snapshots import Snapshot, paths_of
+from rung.batch.snapshots import Snapshot
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period
 from rung.campaign.model import Campaign, Effective
@@ -217,7 +217,7 @@ class _Granting:
     def _due(self, snapshot: Snapshot, partition: int) -> pa.Table:
         """Return what each purchase of a partition earns."""
         engine, snapshots = self._workshop.engine, self._workshop.snapshots
-        engine.read_merged(paths_of(snapshots, snapshot.merged[partition]))
+        engine.read_merged(snapshots.paths(snapshot.merged[partition]))
         disowned = pa.table({"id": pa.array(snapshot.disowned.get(partition, []), pa.string())})
         purchases = engine.query(purchases_sql(self._counted.campaign, self._period), **{DISOWNED: disowned})
         query = cash_back_sql(self._counted.version, '"purchases"', f"({self._rates_sql()})")

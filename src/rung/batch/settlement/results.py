@@ -27,7 +27,7 @@ from rung.batch.forecast.standings import (
 )
 from rung.batch.proof.verify import CatalogMoved
 from rung.batch.settlement.cash_back import met_column, rate_texts
-from rung.batch.snapshots import Snapshot, paths_of, version_key
+from rung.batch.snapshots import Snapshot, version_key
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period
 from rung.campaign.counted import CountedVersion
@@ -110,7 +110,7 @@ def _pruned_figures(
     again = replace(counted, periods=(period.ordinal, period.ordinal))
     parts = [FIGURES_SCHEMA.empty_table()]
     for partition, names in snapshot.merged.items():
-        workshop.engine.read_merged(paths_of(workshop.snapshots, names))
+        workshop.engine.read_merged(workshop.snapshots.paths(names))
         parts.append(
             workshop.engine.figures(
                 [again],
@@ -136,4 +136,4 @@ _NO_USERS: Final = '(SELECT NULL::VARCHAR AS "user_id" WHERE FALSE)'
 
 
 def _files(workshop: Workshop, names: Sequence[str], nothing: str) -> str:
-    return parquet(paths_of(workshop.snapshots, names)) if names else nothing
+    return parquet(workshop.snapshots.paths(names)) if names else nothing
