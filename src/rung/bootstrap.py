@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Home",
     "Log",
+    "Mirror",
     "NotInitialised",
     "WorkerRuns",
     "api_application",
@@ -74,6 +75,7 @@ __all__ = [
     "partitions_of",
     "serve",
     "stop_on_signals",
+    "when_reachable",
     "worker_process",
 ]
 

@@ -50,7 +50,7 @@ class Traffic:
     """Sends purchases of the present month, some of them late, and reads statuses; both check what they get.
 
     `now` is what the present is taken to be. `allowed` are the versions that a status may name for the
-    counting and for the effective period.
+    counting and for the effective period. `counted` are the reads that found purchases.
     """
 
     port: int
@@ -63,6 +63,7 @@ class Traffic:
     sums: dict[tuple[str, int, str], list[tuple[int, int]]] = field(
         default_factory=dict[tuple[str, int, str], list[tuple[int, int]]]
     )
+    counted: int = 0
     sent: int = 0
 
     def send(self, connection: http.client.HTTPConnection) -> None:
@@ -118,6 +119,7 @@ class Traffic:
         period = part.get("earned_in") or part["period"]
         key = (user, part["version"], period)
         found = (part["measures"]["payments"], part["measures"]["total"])
+        self.counted += found[1] > 0
         sums = self.sums.get(key, [(0, 0)])
         assert found in sums, (key, found)
         place = len(sums) - 1 - sums[::-1].index(found)
@@ -154,10 +156,10 @@ def running(traffic: Traffic) -> Generator[None]:
 
 
 def a_while(traffic: Traffic) -> None:
-    """Let some traffic happen."""
-    sent, reads = traffic.sent, traffic.reads
+    """Let some traffic happen, and see some of it counted."""
+    sent, reads, counted = traffic.sent, traffic.reads, traffic.counted
     deadline = time.monotonic() + 30
-    while traffic.sent < sent + 100 or traffic.reads < reads + 50:
+    while traffic.sent < sent + 100 or traffic.reads < reads + 50 or traffic.counted < counted + 10:
         assert not traffic.errors, traffic.errors
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -183,15 +183,18 @@ def test_whatever_happens_to_a_call(tmp_path: Path, rule: RuleName, share: float
 
 
 def test_answers_are_lost(tmp_path: Path) -> None:
-    """Of 1, 10 and 30 of 100 calls nobody learns that they were done: done again, they change nothing."""
+    """Of 1, 10 and 30 of 100 calls nobody learns that they were done, nor of five writes in a row."""
     with staged(tmp_path, "dynamodb", is_proxied=True, seed=19) as scene:
         scene.start_worker()
         for number, share in enumerate((0.01, 0.1, 0.3)):
             scene.proxy.set("drop_after", share)
             scene.feed(replace(SCENE_TRAFFIC, seed=50 + number, transactions=60))
             wait_until(lambda: scene.lag() == 0, "it is done all the same", 60.0)
-        assert scene.proxy.struck("drop_after", "TransactWriteItems") >= 2
-        assert scene.proxy.struck("drop_after") >= 5
+        struck = scene.proxy.struck("drop_after", "TransactWriteItems")
+        scene.proxy.set("drop_after", operations={"TransactWriteItems"}, times=5)
+        scene.feed(replace(SCENE_TRAFFIC, seed=60, transactions=60))
+        wait_until(lambda: scene.lag() == 0, "done again, they change nothing", 60.0)
+        assert scene.proxy.struck("drop_after", "TransactWriteItems") == struck + 5
         scene.settle()
         scene.compare()
 

@@ -15,7 +15,7 @@ from harness import ticking, user_records
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.log.embedded import EmbeddedLog
-from rung.log.port import Consumer, LogReplaced, PositionOutOfRange, Slice
+from rung.log.port import Consumer, LogReplaced, LogUnavailable, PositionOutOfRange, Slice
 from rung.speed.worker import Worker, WorkerSettings
 from rung.store.memory import MemoryStore
 from rung.store.port import Applied, Change, ChangeTooLarge, Quarantined, Store, StoreBusy
@@ -192,6 +192,28 @@ def test_a_partition_halts_alone(tmp_path: Path) -> None:
     assert store.applied() == {1: Applied(2, AT + 12 * SECOND)}
     worker.close()
     log.close()
+
+
+def test_a_partition_that_cannot_be_sought_now_is_sought_again(
+    log: EmbeddedLog, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log that does not answer when a partition is to be read costs a wait, and not the partition."""
+    store = MemoryStore()
+    put_campaign(store)
+    log.append([paid(0)])
+    consumer = log.consumer()
+    seek, refusals = consumer.seek, [LogUnavailable("away"), LogUnavailable("away")]
+
+    def hesitant(partition: int, offset: int) -> None:
+        if refusals:
+            raise refusals.pop()
+        seek(partition, offset)
+
+    monkeypatch.setattr(consumer, "seek", hesitant)
+    worker = Worker(consumer, store, WorkerSettings(), ticking())
+    assert [worker.step(0.0) for _ in range(3)] == [0, 0, 1]
+    assert [record.getMessage() for record in caplog.records] == ["worker_waits"] * 2
+    worker.close()
 
 
 def test_another_log_is_refused(tmp_path: Path) -> None:

@@ -6,18 +6,19 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from rung.bootstrap import Home, Log, make_worker, opened_mirror
+from rung.bootstrap import Home, Log, Mirror, make_worker, opened_mirror, when_reachable
 from rung.cli.output import LiveLine
 from rung.log.port import LogUnavailable
 from rung.status.lag import LogState, lag_events
 from rung.store.port import Counters, Store, StoreBusy
 
 if TYPE_CHECKING:
-    from rung.speed.worker import Progress
+    from rung.speed.worker import Progress, Worker
 
 _LOOK_EVERY_SECONDS: Final = 0.25
 
@@ -102,9 +103,10 @@ def apply_events(
 ) -> Work:
     """Run a worker until it is stopped, or has caught up, and show a live line meanwhile.
 
-    The worker runs in a thread of its own. `beside` runs here next to it, and before the worker may
-    stop for having caught up; it is given what to call now and then to keep the line alive. With
-    `say_progress` a line tells the partitions whenever they change, and why one is halted.
+    The worker runs in a thread of its own, and waits while log or store cannot be reached. `beside` runs
+    here next to it, and before the worker may stop for having caught up; it is given what to call now and
+    then to keep the line alive. With `say_progress` a line tells the partitions whenever they change, and
+    why one is halted.
 
     Raises:
         Exception: what halted the worker, or `beside`.
@@ -117,10 +119,11 @@ def apply_events(
 
     def run() -> None:
         try:
-            with (
-                opened_mirror(home) as mirror,
-                closing(make_worker(home, log, store, mirror)) as worker,
-            ):
+            with opened_mirror(home) as mirror, ExitStack() as opened:
+                opening = partial(_opened_worker, home, log, store, mirror)
+                worker = when_reachable(opening, stop, opened, "worker_waits")
+                if worker is None:
+                    return
                 if beside is not None:
                     worker.run(beside_ended, on_progress=told.put)
                 worker.run(stop, until_caught_up=until_caught_up, on_progress=told.put)
@@ -154,6 +157,10 @@ def apply_events(
     if halted:
         raise halted[0]
     return meter.close()
+
+
+def _opened_worker(home: Home, log: Log, store: Store, mirror: Mirror) -> AbstractContextManager[Worker]:
+    return closing(make_worker(home, log, store, mirror))
 
 
 def progress_lines(progress: Progress) -> list[str]:

@@ -271,11 +271,13 @@ class Worker:
         stored = self._store.applied()
         for partition in sorted(assignment - known):
             state = stored.get(partition, NOTHING_APPLIED)
-            self._applied[partition] = state
             try:
                 self._consumer.seek(partition, state.offset + 1)
             except PositionOutOfRange as error:
                 self._halt(error)
+            else:
+                # Only now: a partition that could not be sought is sought again by the next step.
+                self._applied[partition] = state
 
     def _check_log(self) -> None:
         """See to it that the store's positions refer to the log that is read.
