@@ -86,12 +86,16 @@ class Scene:
 
 @contextmanager
 def opened_scene(
-    folder: Path, pairs: Sequence[Pair] = (), now: Callable[[], int] = clock
+    folder: Path, pairs: Sequence[Pair] = (), now: Callable[[], int] = clock, store: Store | None = None
 ) -> Generator[Scene]:
-    """Open everything in a folder, with campaigns applied; `now` tells the log and the jobs the time."""
+    """Open everything in a folder, with campaigns applied; `now` tells the log and the jobs the time.
+
+    Another store than the embedded one is closed at the end, too.
+    """
     with ExitStack() as opened:
         log = opened.enter_context(closing(EmbeddedLog.open(folder / "log", PARTITIONS, now, 1 << 30)))
-        store = opened.enter_context(closing(LmdbStore(folder / "store", map_bytes=1 << 30)))
+        store = store or LmdbStore(folder / "store", map_bytes=1 << 30)
+        opened.enter_context(closing(store))
         put_campaigns(store, pairs)
         lake = DeltaLake.create(str(folder / "lake"), log.identity(), {})
         batch = folder / "batch"

@@ -233,7 +233,7 @@ def test_several_users_of_one_partition_contest_an_id(small: Scene, is_first_kno
 
 def aggregated_without_a_store(scene: Scene, ends: dict[int, int]) -> Aggregation:
     workshop = scene.workshop
-    archive_up_to(scene.log, workshop.lake, workshop.catalog(), ends)
+    archive_up_to(scene.log, workshop.lake, ends)
     return aggregate(workshop.engine, workshop.snapshots, workshop.lake, workshop.catalog(), ends, nobody)
 
 
@@ -326,5 +326,5 @@ def test_positions_that_the_lake_does_not_have(small: Scene) -> None:
     with pytest.raises(LakeDamaged, match=re.escape(told)):
         aggregated()
     assert workshop.snapshots.all() == []
-    archive_up_to(small.log, workshop.lake, workshop.catalog(), ends)
+    archive_up_to(small.log, workshop.lake, ends)
     assert by_batch(small, aggregated().snapshot) == stored_figures(small.store)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,11 +14,9 @@ from lake.comparing import difference, lake_rows
 from lake.rows import due, places, purchase, rows
 from log.opening import opened
 from rung.batch.archive import Archiver, ArchiveSettings, Archiving, archive_up_to
-from rung.campaign.catalog import Catalog
 from rung.lake.delta import DeltaLake
 from rung.lake.port import LakeError
 from rung.log.embedded import EmbeddedLog
-from rung.store.port import StoreBusy
 
 SOON = ArchiveSettings(events_max=1_000, bytes_max=1 << 20, wait_seconds=0.05)
 PATIENT = ArchiveSettings(events_max=1_000, bytes_max=1 << 20, wait_seconds=60.0)
@@ -36,13 +34,8 @@ def feed(log: EmbeddedLog, first: int, count: int) -> None:
     log.append([*(purchase(number, number % 4) for number in range(first, first + count)), b"no event"])
 
 
-def new(
-    log: EmbeddedLog,
-    lake: DeltaLake,
-    settings: ArchiveSettings = SOON,
-    catalog: Callable[[], Catalog] = Catalog,
-) -> Archiver:
-    return Archiver(log.consumer(), lake, catalog, settings)
+def new(log: EmbeddedLog, lake: DeltaLake, settings: ArchiveSettings = SOON) -> Archiver:
+    return Archiver(log.consumer(), lake, settings)
 
 
 def run(archiver: Archiver) -> int:
@@ -65,7 +58,7 @@ def test_until_caught_up(tmp_path: Path) -> None:
         assert run(new(log, lake)) == 0
         feed(log, 40, 8)
         assert run(new(log, lake)) == 9
-        assert difference(log, lake, Catalog()) == ""
+        assert difference(log, lake) == ""
         assert lake.positions() == log.ends()
 
 
@@ -86,7 +79,7 @@ def test_events_wait_for_others(tmp_path: Path) -> None:
         assert archiver.step() == 50
         assert steps(archiver, 0.2) == 0
         assert archiver.flush() == 12
-        assert difference(log, lake, Catalog()) == ""
+        assert difference(log, lake) == ""
 
 
 def test_the_first_event_waits_its_full_time(tmp_path: Path) -> None:
@@ -108,7 +101,7 @@ def test_large_events(tmp_path: Path) -> None:
         assert sum(appended) >= 3
         assert max(appended) <= 4
         run(archiver)
-        assert difference(log, lake, Catalog()) == ""
+        assert difference(log, lake) == ""
 
 
 def test_a_stop_appends_what_is_held(tmp_path: Path) -> None:
@@ -123,7 +116,7 @@ def test_a_stop_appends_what_is_held(tmp_path: Path) -> None:
         stop.set()
         thread.join()
         assert appended == [41]
-        assert difference(log, lake, Catalog()) == ""
+        assert difference(log, lake) == ""
 
 
 def test_progress(tmp_path: Path) -> None:
@@ -153,7 +146,7 @@ def test_two_at_once(tmp_path: Path) -> None:
         for number in range(20):
             feed(log, number * 20, 20)
             if number % 5 == 4:
-                archive_up_to(log, lake, Catalog(), log.ends())
+                archive_up_to(log, lake, log.ends())
                 assert lake.positions() == log.ends()
             time.sleep(0.03)
         stop.set()
@@ -161,29 +154,7 @@ def test_two_at_once(tmp_path: Path) -> None:
             thread.join()
         assert failed == []
         run(new(log, lake))
-        assert difference(log, lake, Catalog()) == ""
-
-
-def test_a_store_that_is_away(tmp_path: Path) -> None:
-    """While the store's catalog cannot be read, events stay in hand; none is lost or appended twice."""
-    with scene(tmp_path) as (log, lake):
-        refusals = [0, 1, 2]
-
-        def catalog() -> Catalog:
-            if refusals:
-                refusals.pop()
-                raise StoreBusy("the store does not answer")
-            return Catalog()
-
-        archiver = new(log, lake, catalog=catalog)
-        feed(log, 0, 40)
-        stepped, number = 0, 40
-        while refusals or stepped == 0:
-            feed(log, number, 8)
-            number += 8
-            stepped += archiver.step()
-        run(archiver)
-        assert difference(log, lake, Catalog()) == ""
+        assert difference(log, lake) == ""
 
 
 def test_lost_events(tmp_path: Path) -> None:
@@ -236,19 +207,19 @@ def test_a_lake_that_is_ahead(tmp_path: Path) -> None:
         with pytest.raises(LakeError, match="partition 2 up to offset 99, and the log does not go on"):
             run(new(log, lake))
         with pytest.raises(LakeError, match="partition 2 up to offset 99"):
-            archive_up_to(log, lake, Catalog(), {2: 120})
+            archive_up_to(log, lake, {2: 120})
 
 
 def test_up_to(tmp_path: Path) -> None:
     """A job archives just what is missing before its ends, and what is there already it leaves alone."""
     with scene(tmp_path) as (log, lake):
         feed(log, 0, 40)
-        assert archive_up_to(log, lake, Catalog(), {0: 5, 1: 3, 3: 0}) == 8
+        assert archive_up_to(log, lake, {0: 5, 1: 3, 3: 0}) == 8
         version = lake.state().version
-        assert archive_up_to(log, lake, Catalog(), {0: 4, 1: 3}) == 0
+        assert archive_up_to(log, lake, {0: 4, 1: 3}) == 0
         assert lake.state().version == version
-        assert archive_up_to(log, lake, Catalog(), log.ends()) == 33
-        assert difference(log, lake, Catalog()) == ""
+        assert archive_up_to(log, lake, log.ends()) == 33
+        assert difference(log, lake) == ""
 
 
 def test_up_to_what_is_lost(tmp_path: Path) -> None:
@@ -259,4 +230,4 @@ def test_up_to_what_is_lost(tmp_path: Path) -> None:
         with pytest.raises(
             LakeError, match="the lake has partition 1 up to offset 0, and the log does not go on"
         ):
-            archive_up_to(log, lake, Catalog(), log.ends())
+            archive_up_to(log, lake, log.ends())

@@ -18,7 +18,6 @@ from lake.comparing import difference, lake_rows
 from lake.rows import due, places, purchase
 from log.kafka_broker import WAIT_SECONDS, new_settings, opened, transact, trim
 from rung.batch.archive import Archiver, ArchiveSettings, archive_up_to
-from rung.campaign.catalog import Catalog
 from rung.lake.delta import DeltaLake
 from rung.lake.port import LakeError
 from rung.log.kafka.log import KafkaLog
@@ -45,7 +44,7 @@ def lake(log: KafkaLog, tmp_path: Path) -> DeltaLake:
 
 def archive_all(log: KafkaLog, lake: DeltaLake) -> int:
     with closing(log.consumer()) as consumer:
-        return Archiver(consumer, lake, Catalog, SOON).run(threading.Event(), until_caught_up=True)
+        return Archiver(consumer, lake, SOON).run(threading.Event(), until_caught_up=True)
 
 
 def transactions(settings: KafkaSettings, log: KafkaLog) -> list[tuple[int, int]]:
@@ -68,17 +67,17 @@ def test_markers(settings: KafkaSettings, log: KafkaLog, lake: DeltaLake) -> Non
     assert lake.positions()[0] == 9
     transact(settings, log, purchase(5), commit=True)
     assert archive_all(log, lake) == 1
-    assert difference(log, lake, Catalog()) == ""
+    assert difference(log, lake) == ""
 
 
 def test_markers_up_to(settings: KafkaSettings, log: KafkaLog, lake: DeltaLake) -> None:
     """A job that archives up to exact ends gets past what holds no event, wherever it begins and ends."""
     found = transactions(settings, log)
-    assert archive_up_to(log, lake, Catalog(), {0: 3}) == 2
+    assert archive_up_to(log, lake, {0: 3}) == 2
     assert lake.positions()[0] == 3
-    assert archive_up_to(log, lake, Catalog(), {0: 4}) == 0
+    assert archive_up_to(log, lake, {0: 4}) == 0
     assert lake.positions()[0] == 4
-    assert archive_up_to(log, lake, Catalog(), {0: 7}) == 1
+    assert archive_up_to(log, lake, {0: 7}) == 1
     assert places(lake_rows(lake)) == found
     assert archive_all(log, lake) == 0
 
@@ -86,16 +85,16 @@ def test_markers_up_to(settings: KafkaSettings, log: KafkaLog, lake: DeltaLake) 
 def test_an_archiver_that_was_passed(settings: KafkaSettings, log: KafkaLog, lake: DeltaLake) -> None:
     """An archiver that runs goes on where a job has archived up to, markers included."""
     with closing(log.consumer()) as consumer:
-        archiver = Archiver(consumer, lake, Catalog, SOON)
+        archiver = Archiver(consumer, lake, SOON)
         until = time.monotonic() + WAIT_SECONDS
         while len(consumer.read_to()) < 4:
             archiver.step()
             assert time.monotonic() < until
         transactions(settings, log)
-        archive_up_to(log, lake, Catalog(), log.ends())
+        archive_up_to(log, lake, log.ends())
         transact(settings, log, purchase(9), commit=True)
         archiver.run(threading.Event(), until_caught_up=True)
-    assert difference(log, lake, Catalog()) == ""
+    assert difference(log, lake) == ""
     assert lake.positions() == log.ends()
 
 
@@ -125,7 +124,7 @@ def test_archivers_come_and_go(tmp_path: Path, protocol: str) -> None:
             try:
                 own = DeltaLake.open(str(tmp_path / "lake"), {})
                 with closing(KafkaLog.open(settings)) as log, closing(log.consumer()) as consumer:
-                    appended.append(Archiver(consumer, own, Catalog, SOON).run(stop))
+                    appended.append(Archiver(consumer, own, SOON).run(stop))
             except Exception as error:
                 failed.append(error)
 
@@ -165,7 +164,7 @@ def test_archivers_come_and_go(tmp_path: Path, protocol: str) -> None:
         assert failed == []
         assert len([one for one in appended if one > 0]) >= 2
         archive_all(log, lake)
-        assert difference(log, lake, Catalog()) == ""
+        assert difference(log, lake) == ""
         assert sum(file.events for file in lake.state().files) == sum(log.ends().values()) > 200
 
 

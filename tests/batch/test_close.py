@@ -17,9 +17,10 @@ from rung.batch.proof.report import Reports
 from rung.batch.proof.verify import verify
 from rung.batch.settlement.close import Closing, Grace, verified_by_report
 from rung.batch.settlement.settled import SettledDamaged, SettleRefused
+from rung.campaign.catalog import CatalogRefused
 from rung.campaign.spec import load
-from rung.cli.author import Author
-from rung.cli.catalog import change_campaign
+from rung.operations.author import Author
+from rung.operations.catalog import change_campaign
 
 SPEC = """
 campaign: step
@@ -242,24 +243,28 @@ def test_the_schedule_moves_on(tmp_path: Path) -> None:
     closed, _ = scene.close("step", "2024-02")
     second = SPEC[SPEC.index("  - version: 1") :].replace("version: 1", "version: 2")
     spec = SPEC + second.replace("    counts_from: 2020-01\n", "").replace(">= 100", ">= 5000")
+
+    def activate(text: str) -> None:
+        with scene.workshop() as workshop:
+            change_campaign(
+                workshop.store,
+                "step",
+                lambda before: before.activate("step", 2, found(workshop, "step", text)[1]),
+                workshop.clock,
+                "campaign.activate",
+                "step 2",
+                Author("tester", "a test"),
+            )
+
     with scene.workshop() as workshop:
         revision, _ = workshop.store.catalog()
         catalog = workshop.catalog().apply(load(spec, "spec"), {})
         workshop.store.put_catalog(revision, catalog.encode(), None)
-        change_campaign(
-            workshop.store,
-            "step",
-            lambda before: before.activate("step", 2, found(workshop, "step", "2024-01")[1]),
-            workshop.clock,
-            "campaign.activate",
-            "step 2",
-            Author("tester", "a test"),
-        )
-        campaign, period = found(workshop, "step", "2024-02")
-        serving = campaign.version_counting(period)
-        assert serving is not None
-        assert serving.number == 2
+    with pytest.raises(CatalogRefused, match="2024-02 is closed, and stays with version 1, which counted it"):
+        activate("2024-01")
+    activate("2024-03")
     assert scene.close("step", "2024-02")[0].counted.version.number == 1
+    assert scene.close("step", "2024-03")[0].counted.version.number == 2
     scene.feed([bought("b", "2024-02-02T00:00:00+09:00")])
     (row,) = rows(*scene.adjust("step", "2024-02").files)
     assert (row["delta.payments"], row["rate_before"], row["rate_after"]) == (1, "1.0", "1.5")

@@ -293,7 +293,7 @@ def test_examples_are_those_who_change_most(tmp_path: Path, retail: tuple[list[b
         after = candidate_of(workshop.catalog(), campaign, campaign.versions[0], period)
         before = workshop.catalog().versions_of("ladder")[0]
         examples = Examples(7)
-        comparing = Comparing(workshop.engine, workshop.snapshots, snapshot, workshop.lake.state())
+        comparing = Comparing(workshop, snapshot)
         comparing.compare([Question(period[0], before, after)], extent, examples)
     users = {one.user_id for one in oracle.transactions.values()}
     sides: list[dict[str, Result]] = []

@@ -11,6 +11,7 @@ import pytest
 from lake.rows import LOG, purchase, rows
 from rung.batch.duck import DuckEngine, EngineSettings, Span
 from rung.batch.resolve import resolve
+from rung.campaign.declared import Declarations
 from rung.lake.delta import DeltaLake
 from rung.lake.port import LakeDamaged, LakeFile
 from rung.log.port import Slice
@@ -34,7 +35,7 @@ def file(tmp_path: Path) -> LakeFile:
 
 def merge(engine: DuckEngine, file: LakeFile, folder: Path) -> int:
     """Merge all events of a file, and return how many transactions that gives."""
-    engine.merge(Span(0, 0, EVENTS, [file.path]), resolve)
+    engine.merge(Span(0, 0, EVENTS, [file.path], Declarations({}, {})), resolve)
     return engine.write_merged(folder / "merged.parquet")
 
 

@@ -47,7 +47,11 @@ def events() -> list[bytes]:
     renamed = [one.replace(json.dumps(chosen).encode(), json.dumps(USER).encode()) for one in found]
     bad = json.dumps({"user_id": USER, "transaction_id": "bad", "history": []}).encode()
     told = {"user_id": USER, "sequence": 99, "user_attributes": {"premium": True, "points": 5}}
-    return [*renamed, bad, json.dumps(told).encode()]
+    # Both are rejected for the type of an attribute, the former although its sequence is the highest.
+    mistold = {"user_id": USER, "sequence": 999, "user_attributes": {"premium": "yes"}}
+    history = [{"status": "CREATED", "at": "2011-05-01T00:00:00Z", "amount": 1}]
+    odd = {"user_id": USER, "transaction_id": "odd", "history": history, "attributes": {"lines": "7"}}
+    return [*renamed, bad, *(json.dumps(one).encode() for one in (told, mistold, odd))]
 
 
 def read(payload: bytes) -> dict[str, Any]:

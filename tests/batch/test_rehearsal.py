@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from callers import AUTHORIZED
 from cli.command import Rung
 from end_to_end.test_kill import serving
 
@@ -81,7 +82,7 @@ class Traffic:
                 history = [{"status": "COMPLETED", "at": at.isoformat(), "amount": amount}]
                 event = {"transaction_id": f"t{self.sent:08}", "user_id": user, "history": history}
                 lines.append(json.dumps(event))
-            headers = {"Content-Type": "application/x-ndjson"}
+            headers = {"content-type": "application/x-ndjson", **AUTHORIZED}
             connection.request("POST", "/v1/events", "\n".join(lines), headers)
             answer = connection.getresponse()
             body = answer.read()
@@ -101,7 +102,8 @@ class Traffic:
         reached: dict[tuple[str, int, str], int] = {}
         while not self.stop.is_set():
             user, allowed, now = seed.choice(USERS), set(self.allowed), self.now
-            connection.request("GET", f"/v1/users/{user}/status?at={now.isoformat().replace('+', '%2B')}")
+            path = f"/v1/users/{user}/status?at={now.isoformat().replace('+', '%2B')}"
+            connection.request("GET", path, headers=AUTHORIZED)
             answer = connection.getresponse()
             document = json.loads(answer.read())
             assert answer.status == 200, document

@@ -7,6 +7,7 @@ import lzma
 import os
 import random
 import subprocess
+from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ import pytest
 from batch.scenes import PARTITIONS, Scene, opened_scene
 from campaign_pairs import PAIRS, REFUNDS_IN_TOKYO, Pair
 from cli.command import always
+from harness import put_campaigns
 from rung.batch.aggregate import Aggregation, aggregate, owners_in
 from rung.batch.snapshots import Snapshot, Snapshots
 from rung.batch.spark.aggregate import aggregate_with
@@ -33,7 +35,14 @@ from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.lake.port import LakeDamaged
 from rung.traffic import TrafficSettings, generate
-from strategies import ATTRIBUTE_VALUES, USER_ATTRIBUTE_VALUES, StepData, TransactionData
+from strategies import (
+    ATTRIBUTE_VALUES,
+    ATTRIBUTES,
+    ODD_VALUES,
+    USER_ATTRIBUTE_VALUES,
+    StepData,
+    TransactionData,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -289,6 +298,28 @@ def test_online_retail(tmp_path: Path, session: SparkSession) -> None:
         assert all(total)
 
 
+@pytest.mark.timeout(600)
+def test_told_before_it_was_declared(tmp_path: Path, session: SparkSession) -> None:
+    """Attributes of any type, told before and after campaigns declare them: the same files, byte for byte."""
+    chance = random.Random(3)
+    values = [*ODD_VALUES, *ODD_COUNTRIES, 7, 8, True]
+    whole = [
+        replace(one, attributes={name: chance.choice(values) for name in ATTRIBUTES if chance.random() < 0.5})
+        for one in random_transactions(5, 400)
+    ]
+    with opened_scene(tmp_path) as scene:
+        archived(scene, [one.event(1) for one in whole[:250]])
+        put_campaigns(scene.store, PAIRS)
+        ends = archived(scene, [one.event() for one in whole])
+        duckdb, spark = by_duckdb(scene, ends), by_spark(scene, session, ends)
+        assert_equal(duckdb, spark)
+        rejected = Counter(one.reason for one in scene.store.quarantine(None, 1_000))
+        assert rejected["attribute_type"] > 100
+        with scene.store.survey() as survey:
+            stored = sum(map(len, survey.transactions()))
+        assert spark[1].transactions == stored > 250
+
+
 def test_no_events(small: Scene, session: SparkSession) -> None:
     """A lake without events gives empty files, the same ones."""
     ends = dict(small.log.ends())
@@ -400,6 +431,13 @@ TRANSLATED = [
     (
         "SELECT md5_number_lower(x) FROM t",
         "SELECT CAST(CONV(REGEXP_REPLACE(REVERSE(SUBSTRING(MD5(x), 17)), '(.)(.)', '$2$1'), 16, -10) AS BIGINT) FROM t",
+    ),
+    (
+        "SELECT attribute_boolean(x, 'gift') FROM t",
+        (
+            "SELECT CASE WHEN SCHEMA_OF_VARIANT(VARIANT_GET(TRY_PARSE_JSON(x), '$.gift', 'variant')) = 'BOOLEAN' "
+            "THEN TRY_VARIANT_GET(TRY_PARSE_JSON(x), '$.gift', 'boolean') END FROM t"
+        ),
     ),
     ("SELECT CAST(x AS UBIGINT) FROM t ORDER BY x", "SELECT CAST(x AS BIGINT) FROM t"),
 ]

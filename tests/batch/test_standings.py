@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.scenes import opened_scene
 from campaign_pairs import LADDER
-from rung.batch.duck import FIGURES_SCHEMA
-from rung.batch.forecast.standings import RATE, measure_column, standings_sql, told_sql
+from rung.batch.duck import FIGURES_SCHEMA, DuckEngine, EngineSettings
+from rung.batch.forecast.standings import RATE, measure_column, standings_sql
 from rung.batch.settlement.cash_back import met_column, rate_scale
+from rung.batch.told import told_sql
 from rung.campaign.catalog import CountedVersion
 from rung.campaign.spec import load
 from rung.status.ladder import Ladder
@@ -104,26 +105,29 @@ def told(draw: st.DrawFn) -> Told:
     )
 
 
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Generator[DuckEngine]:
+    """Give one engine for all examples."""
+    with DuckEngine.open(EngineSettings("512MiB", 1, tmp_path_factory.mktemp("engine") / "spill")) as opened:
+        yield opened
+
+
 @given(st.dictionaries(st.sampled_from(["ann", "bob", "cat", "ユ"]), told(), max_size=4))
-def test_as_the_status_shows_it(users: dict[str, Told]) -> None:
+def test_as_the_status_shows_it(engine: DuckEngine, users: dict[str, Told]) -> None:
     """Measures, each met step and the rate are those of `Ladder.rate`, whatever is NULL or of another type."""
     rows = [row for user, one in users.items() for row in one.figures(user)]
     names = FIGURES_SCHEMA.names
     figures = pa.table({name: [row[at] for row in rows] for at, name in enumerate(names)}, FIGURES_SCHEMA)
     known = {user: one.attributes for user, one in users.items() if one.attributes is not None}
-    with duckdb.connect() as connection:
-        connection.register("users", pa.table({"user_id": pa.array(list(users), pa.string())}))
-        connection.register("figures", figures)
-        connection.register(
-            "told",
-            pa.table(
-                {
-                    "user_id": pa.array(list(known), pa.string()),
-                    "attributes": pa.array([json.dumps(one) for one in known.values()], pa.string()),
-                }
-            ),
-        )
-        found = connection.sql(standings_sql(COUNTED, PERIOD)).to_arrow_table().to_pylist()
+    texts = [json.dumps(one) for one in known.values()]
+    found = engine.query(
+        standings_sql(COUNTED, PERIOD),
+        users=pa.table({"user_id": pa.array(list(users), pa.string())}),
+        figures=figures,
+        told=pa.table(
+            {"user_id": pa.array(list(known), pa.string()), "attributes": pa.array(texts, pa.string())}
+        ),
+    ).to_pylist()
     reward = COUNTED.version.reward
     ladder = Ladder(reward, CAMPAIGN.user_attributes)
     assert [row["user_id"] for row in found] == sorted(users)
@@ -150,9 +154,11 @@ def test_the_last_attributes_told(tmp_path: Path) -> None:
         snapshot = scene.workshop.aggregate_to(dict(scene.log.ends())).snapshot
         scene.append([user_attribute_event("bob", 6, {"points": 7})])
         scene.workshop.aggregate_to(dict(scene.log.ends()))
-        query = told_sql(scene.workshop.lake.state(), snapshot.positions)
+        workshop = scene.workshop
+        state, catalog = workshop.lake.state(), workshop.catalog()
+        query = told_sql(workshop.engine, state, catalog, snapshot.positions)
         found = scene.workshop.engine.query(query).to_pylist()
-        nothing = scene.workshop.engine.query(told_sql(scene.workshop.lake.state(), {}))
+        nothing = workshop.engine.query(told_sql(workshop.engine, state, catalog, {}))
     assert {row["user_id"]: row["attributes"] for row in found} == {
         "alice": '{"points":2}',
         "bob": '{"points":5}',

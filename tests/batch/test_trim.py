@@ -16,7 +16,6 @@ from log.kafka_broker import opened as opened_kafka
 from log.opening import opened
 from rung.batch.archive import archive_up_to
 from rung.batch.trim import Trim, plan_trim, trim_behind
-from rung.campaign.catalog import Catalog
 from rung.lake.delta import DeltaLake
 from rung.lake.port import LakeDamaged, LakeError
 from rung.log.embedded import EmbeddedLog
@@ -40,7 +39,7 @@ def test_behind_both(tmp_path: Path) -> None:
     with scene(tmp_path) as (log, lake, store):
         work_to_the_end(log, store)
         log.append([purchase(99, 0)])
-        archive_up_to(log, lake, Catalog(), {0: 11, 1: 7, 2: 1})
+        archive_up_to(log, lake, {0: 11, 1: 7, 2: 1})
         planned = plan_trim(log, lake, store)
         assert planned == {0: Trim(0, 11, 10), 1: Trim(0, 7, 10), 2: Trim(0, 1, 10), 3: Trim(0, 0, 10)}
         assert [trim.before for trim in planned.values()] == [10, 7, 1, 0]
@@ -52,7 +51,7 @@ def test_behind_both(tmp_path: Path) -> None:
 def test_nothing_applied(tmp_path: Path) -> None:
     """What is archived and not applied stays in the log."""
     with scene(tmp_path) as (log, lake, store):
-        archive_up_to(log, lake, Catalog(), log.ends())
+        archive_up_to(log, lake, log.ends())
         assert trim_behind(log, lake, store) == dict.fromkeys(range(4), 0)
 
 
@@ -60,7 +59,7 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
     """Where the lake is not what was written nothing is trimmed: the log has the only good copy."""
     with scene(tmp_path) as (log, lake, store):
         work_to_the_end(log, store)
-        archive_up_to(log, lake, Catalog(), log.ends())
+        archive_up_to(log, lake, log.ends())
         path = Path(lake.state().files[3].path)
         content = bytearray(path.read_bytes())
         content[-30] ^= 1
@@ -74,7 +73,7 @@ def test_an_archive_with_a_gap(tmp_path: Path) -> None:
     """A lake whose position is past events that it does not have is not believed."""
     with scene(tmp_path) as (log, lake, store):
         work_to_the_end(log, store)
-        archive_up_to(log, lake, Catalog(), {2: 4})
+        archive_up_to(log, lake, {2: 4})
         nothing = lake.read(lake.state().files[0]).slice(0, 0)
         lake.append(nothing, {2: 4}, {2: 9})
         with pytest.raises(LakeDamaged, match="the lake has 4 events of partition 2, and should have 9"):

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from batch.scenes import PARTITIONS, Scene, clock
+from batch.scenes import PARTITIONS, Scene, opened_scene
 from batch.tampering import TAMPERS, tamper, victims_of
 from batch.test_backfill import past_of
 from batch.test_verify import TRAFFIC, causes_by_user, events_of, verified
 from campaign_pairs import FIRST_VERSION, LADDER, VERSIONS
 from harness import decode_catalog, put_campaigns, stored_figures
 from oracle import Oracle
-from rung.batch.duck import DuckEngine, EngineSettings
 from rung.batch.proof.repair import repair
-from rung.batch.snapshots import Snapshots
-from rung.batch.workshop import Workshop
-from rung.lake.delta import DeltaLake
-from rung.log.embedded import EmbeddedLog
 from rung.store.dynamodb.store import DynamoStore
 from rung.store.port import Overtaken
 from rung.transaction.routing import partition_of
@@ -33,16 +27,9 @@ SMALL = replace(TRAFFIC, users=150, transactions=600)
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    batch = tmp_path / "batch"
-    with (
-        closing(EmbeddedLog.open(tmp_path / "log", PARTITIONS, clock, 1 << 30)) as log,
-        closing(DynamoStore.open(made(new_settings()))) as store,
-        DuckEngine.open(EngineSettings("512MiB", 2, batch / "spill")) as engine,
-    ):
-        put_campaigns(store, [FIRST_VERSION, LADDER])
-        lake = DeltaLake.create(str(tmp_path / "lake"), log.identity(), {})
-        workshop = Workshop(log, store, lake, engine, Snapshots(batch), batch, clock)
-        yield Scene(tmp_path, log, store, workshop)
+    store = DynamoStore.open(made(new_settings()))
+    with opened_scene(tmp_path, [FIRST_VERSION, LADDER], store=store) as opened:
+        yield opened
 
 
 @pytest.mark.timeout(300)

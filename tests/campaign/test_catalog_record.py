@@ -60,7 +60,7 @@ def test_a_record_of_format_1() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        (b'"format":2', b'"format":4', "the catalog has format 4, and this release reads 1 to 3"),
+        (b'"format":2', b'"format":5', "the catalog has format 5, and this release reads 1 to 4"),
         (b'"format":2', b'"format":1', "the catalog's record is damaged: Expected `str`, got `object`"),
         (b'"number":0', b'"number":9', "the catalog's record is damaged: 9"),
         (b'["2020-04",0]', b'["2020-04",7]', "the catalog's record is damaged: 7"),

@@ -6,13 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from rung.campaign.catalog import Catalog
 from rung.lake.port import Lake
 from rung.lake.rows import rows_of
 from rung.log.port import Log, Slice
 
 
-def log_rows(log: Log, catalog: Catalog, starts: dict[int, int] | None = None) -> pa.Table:
+def log_rows(log: Log, starts: dict[int, int] | None = None) -> pa.Table:
     """Return all events of a log as rows of the lake."""
     first = starts or {}
     slices: list[Slice] = [
@@ -20,7 +19,7 @@ def log_rows(log: Log, catalog: Catalog, starts: dict[int, int] | None = None) -
         for partition, end in log.ends().items()
         for part in log.scan(partition, first.get(partition, 0), end)
     ]
-    return rows_of(slices, catalog.attributes, catalog.user_attributes, log.partitions)
+    return rows_of(slices, log.partitions)
 
 
 def lake_rows(lake: Lake) -> pa.Table:
@@ -30,9 +29,9 @@ def lake_rows(lake: Lake) -> pa.Table:
     return pa.concat_tables(tables).sort_by(order)
 
 
-def difference(log: Log, lake: Lake, catalog: Catalog) -> str:
+def difference(log: Log, lake: Lake) -> str:
     """Return how a lake differs from its log in position or content, in a line; nothing is equality."""
-    due, found = log_rows(log, catalog), lake_rows(lake)
+    due, found = log_rows(log), lake_rows(lake)
     if found.equals(due):
         return ""
     due_places, places = _places(due), _places(found)

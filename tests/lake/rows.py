@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from rung.campaign.model import AttributeType
 from rung.lake.rows import rows_of
 from rung.log.port import LogIdentity, Slice
 from rung.transaction.routing import partition_of
@@ -37,9 +36,9 @@ def slice_of(partition: int, first: int, count: int, at: int = AT) -> Slice:
     return Slice(partition, first, [purchase(first + index, partition) for index in range(count)], at)
 
 
-def rows(*slices: Slice, attributes: Mapping[str, AttributeType] | None = None) -> pa.Table:
+def rows(*slices: Slice) -> pa.Table:
     """Return slices as rows of the lake."""
-    return rows_of(slices, attributes or {}, {}, PARTITIONS)
+    return rows_of(slices, PARTITIONS)
 
 
 def places(table: pa.Table) -> list[tuple[int, int]]:

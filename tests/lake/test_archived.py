@@ -15,7 +15,6 @@ from lake.rows import purchase, user_in
 from log.contract import read_all
 from log.opening import opened
 from rung.batch.archive import archive_up_to
-from rung.campaign.catalog import Catalog
 from rung.lake.archived import ArchivedLog
 from rung.lake.delta import DeltaLake
 from rung.lake.port import LakeError
@@ -34,7 +33,7 @@ def trimmed(folder: Path) -> Generator[tuple[EmbeddedLog, ArchivedLog]]:
         for first in range(0, EVENTS, 20):
             log.append([purchase(number, number % 4) for number in range(first, first + 20)])
         lake = DeltaLake.create(str(folder / "lake"), log.identity(), {})
-        archive_up_to(log, lake, Catalog(), {0: 50, 1: 30, 2: 50, 3: 5})
+        archive_up_to(log, lake, {0: 50, 1: 30, 2: 50, 3: 5})
         for partition, before in {0: 50, 1: 20, 2: 5}.items():
             log.trim(partition, before)
         yield log, ArchivedLog.whole(log, lake)

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from lake.comparing import lake_rows
 from lake.contract import LakeContract, append, everything
-from lake.rows import LOG, due, places, rows, slice_of
+from lake.rows import AT, LOG, PARTITIONS, due, places, purchase, rows, slice_of
+from rung.campaign.declared import Declared
+from rung.campaign.model import AttributeType
 from rung.lake.delta import DeltaLake
 from rung.lake.port import LakeDamaged, LakeError, LakeOvertaken
-from rung.lake.rows import SCHEMA
-from rung.log.port import LogIdentity
+from rung.lake.rows import REJECTED, SCHEMA, rows_of
+from rung.log.port import LogIdentity, Slice
 
 
 class TestInAFolder(LakeContract):
@@ -68,10 +71,35 @@ def test_another_table(tmp_path: Path, description: str | None) -> None:
 
 def test_a_later_format(tmp_path: Path) -> None:
     """A lake that a later release wrote is refused, and never guessed at."""
-    description = '{"format": 2, "log": "a-log", "partitions": 4}'
+    description = '{"format": 3, "log": "a-log", "partitions": 4}'
     DeltaTable.create(str(tmp_path), SCHEMA, description=description)
-    with pytest.raises(LakeError, match="has format 2, and this release reads 1: use the release"):
+    with pytest.raises(LakeError, match="has format 3, and this release reads 2: use the release"):
         new(tmp_path)
+    with pytest.raises(LakeError, match="has format 3, and this release reads 2: use the release"):
+        DeltaLake.upgrade(str(tmp_path), {})
+
+
+def test_an_earlier_format(tmp_path: Path) -> None:
+    """A lake of an earlier release is refused until it is upgraded: then an event is what it says, once."""
+    lake = new(tmp_path)
+    odd = [purchase(number, 1, attributes={"lines": "7"}) for number in (3, 4)]
+    no_object = purchase(9, 1, attributes=[])
+    told = [slice_of(1, 0, 3), Slice(1, 3, [*odd, no_object, b"no event"], AT + 1), slice_of(1, 7, 2)]
+    judged = Declared({"lines": AttributeType.INTEGER}, {})
+    lake.append(rows_of(told, PARTITIONS, judged), {1: 0}, {1: 9})
+    append(lake, 2, 0, 5)
+    other = lake.state().of_partition(2, 0, 5)
+    assert lake_rows(lake).column("kind").to_pylist()[3:7] == [REJECTED] * 4
+    table = DeltaTable(str(tmp_path))
+    table.alter.set_table_description('{"format": 1, "log": "a-log", "partitions": 4}')
+    with pytest.raises(LakeError, match="has format 1, .*: stop its archivers, and run `rung lake upgrade`"):
+        new(tmp_path)
+    assert DeltaLake.upgrade(str(tmp_path), {}) == 1
+    lake = new(tmp_path)
+    assert lake_rows(lake).equals(rows(*told, slice_of(2, 0, 5)))
+    assert lake.state().of_partition(2, 0, 5) == other
+    assert lake.positions() == {0: 0, 1: 9, 2: 5, 3: 0}
+    assert DeltaLake.upgrade(str(tmp_path), {}) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"garbage\n"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lake.rows import AT, DAY, PARTITIONS, purchase, rows, slice_of, user_in
 from rung.batch.resolve import transaction_events
+from rung.campaign.declared import NOTHING_DECLARED, Declared
 from rung.campaign.model import AttributeType
 from rung.lake.events import slices_of
 from rung.lake.rows import REJECTED, SCHEMA, TRANSACTION, USER_ATTRIBUTES, rows_of
@@ -32,8 +33,10 @@ from strategies import (
     USER_ATTRIBUTES as USER_NAMES,
 )
 
-DECLARED = {name: AttributeType(kind) for name, kind in ATTRIBUTES.items()}
-USER_DECLARED = {name: AttributeType(kind) for name, kind in USER_NAMES.items()}
+DECLARED = Declared(
+    {name: AttributeType(kind) for name, kind in ATTRIBUTES.items()},
+    {name: AttributeType(kind) for name, kind in USER_NAMES.items()},
+)
 FULL = json.dumps(
     {
         "transaction_id": "取引-1",
@@ -50,7 +53,7 @@ FULL = json.dumps(
 
 def one(*payloads: bytes, partition: int = 2) -> dict[str, Any]:
     """Return the only row of events."""
-    (row,) = rows(Slice(partition, 7, payloads, AT + 5), attributes=DECLARED).to_pylist()
+    (row,) = rows(Slice(partition, 7, payloads, AT + 5)).to_pylist()
     return row
 
 
@@ -90,12 +93,29 @@ def test_a_rejected_event(what: str) -> None:
     """Its row has the reason, the place and the bytes, and nothing that was read from it."""
     payload, reason = POISON[what]
     part = Slice(partition_of_event(payload, PARTITIONS), 0, [payload], AT)
-    (row,) = rows_of([part], DECLARED, USER_DECLARED, PARTITIONS).to_pylist()
+    (row,) = rows_of([part], PARTITIONS, DECLARED).to_pylist()
     # Its user, if there is one, may belong elsewhere: what decides is that it is no event at all.
     assert (row["kind"], row["reason"], row["payload"]) == (REJECTED, reason, payload)
     assert row["detail"] is not None
     others = ("transaction_id", "user_id", "status", "at", "amount", "attributes", "sequence")
     assert [row[name] for name in others] == [None] * len(others)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [payload for payload, reason in POISON.values() if reason == "attribute_type" and b": []" not in payload],
+)
+def test_a_type_that_is_not_declared(payload: bytes) -> None:
+    """What campaigns declare makes no difference to a row: it has what the event says."""
+    row = one(payload, partition=partition_of_event(payload, PARTITIONS))
+    assert row["kind"] in {TRANSACTION, USER_ATTRIBUTES}
+    told = json.loads(payload)
+    said = {
+        name: value
+        for name, value in (told.get("attributes") or told.get("user_attributes")).items()
+        if value is not None
+    }
+    assert row["attributes"] == json.dumps(said, separators=(",", ":"), ensure_ascii=False)
 
 
 @pytest.mark.parametrize("payload", [purchase(1, 0), user_attribute_event(user_in(0), 1, {})])
@@ -167,8 +187,8 @@ def placed(found: Sequence[bytes]) -> list[Slice]:
 def test_the_same_histories_come_back(found: list[bytes]) -> None:
     """Histories, users and digests of rows are those of the events' own bytes."""
     for part in placed(found):
-        read = decode(part.payloads, DECLARED, USER_DECLARED).transactions
-        table = rows_of([part], DECLARED, USER_DECLARED, PARTITIONS)
+        read = decode(part.payloads, *DECLARED).transactions
+        table = rows_of([part], PARTITIONS, DECLARED)
         table = table.filter(pa.array([kind == TRANSACTION for kind in table.column("kind").to_pylist()]))
         back = transaction_events(table)
         same_events(back, read.take(np.arange(len(read.rows))) if not len(read.rows) else renumbered(read))
@@ -192,12 +212,12 @@ def renumbered(events: TransactionEvents) -> TransactionEvents:
 def test_events_written_anew(found: list[bytes], events_max: int) -> None:
     """Rows as events again give the same rows, also when attributes are declared that were not before."""
     for part in placed(found):
-        table = rows_of([part], {}, {}, PARTITIONS)
+        table = rows_of([part], PARTITIONS)
         again = list(slices_of(table, events_max))
         assert max((len(one.payloads) for one in again), default=0) <= events_max
-        for declared, user_declared in (({}, {}), (DECLARED, USER_DECLARED)):
-            due = rows_of([part], declared, user_declared, PARTITIONS)
-            assert without_places(rows_of(again, declared, user_declared, PARTITIONS)) == without_places(due)
+        for declared in (NOTHING_DECLARED, DECLARED):
+            due = rows_of([part], PARTITIONS, declared)
+            assert without_places(rows_of(again, PARTITIONS, declared)) == without_places(due)
 
 
 def without_places(table: pa.Table) -> list[dict[str, Any]]:

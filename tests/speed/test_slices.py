@@ -70,6 +70,13 @@ def test_no_batch_spans_a_start(
     assert found == ([part(*one) for one in now], [part(*one) for one in later])
 
 
+def test_no_batch_spans_a_declaration() -> None:
+    """It is taken up to where an attribute is declared, too, also if no version starts there."""
+    more = SPEC.format(name="c0").replace("currency: EUR", "currency: EUR\nattributes: {x: string}")
+    found = split_at_starts([part(0, 5, 3)], catalog({}).apply(load(more, "spec"), {0: 6}))
+    assert found == ([part(0, 5, 2)], [part(0, 7, 1)])
+
+
 @pytest.mark.parametrize(
     ("events_max", "now", "later"),
     [

@@ -295,6 +295,27 @@ def test_events_up_to_a_start_are_not_counted_live(log: EmbeddedLog) -> None:
     worker.close()
 
 
+def test_events_up_to_a_declaration_are_not_judged_by_it(log: EmbeddedLog) -> None:
+    """Events that a store may hold in part are decided again as they were, though an attribute is declared since."""
+    store = MemoryStore()
+    put_campaign(store)
+    revision, record = store.catalog()
+    more = load(SPEC.replace("currency: EUR", "currency: EUR\nattributes: {lines: integer}"), "spec")
+    store.put_catalog(revision, Catalog.decode(record).apply(more, {0: 2}).encode(), store.reached())
+    odd = [
+        paid(number).replace(b'"history"', b'"attributes": {"lines": "7"}, "history"') for number in range(5)
+    ]
+    log.append(odd)
+    worker = worker_of(log, store)
+    assert [worker.step(0.0) for _ in range(3)] == [3, 2, 0]
+    assert [(one.offset, one.reason) for one in store.quarantine(None, 10)] == [
+        (3, "attribute_type"),
+        (4, "attribute_type"),
+    ]
+    assert payments(store) == 3
+    worker.close()
+
+
 class Relabelled:
     """A consumer whose slices are changed on their way."""
 

@@ -23,9 +23,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from rung.batch.duck import FIGURES_SCHEMA, Claim, DuckEngine, Span
+from rung.batch.claims import Claim
+from rung.batch.duck import FIGURES_SCHEMA, DuckEngine, Span
 from rung.batch.resolve import resolve
-from rung.batch.snapshots import FORMAT, FileMark, Snapshot, Snapshots, nothing_of, version_key
+from rung.batch.snapshots import (
+    FORMAT,
+    FileMark,
+    Snapshot,
+    Snapshots,
+    judged_by,
+    nothing_of,
+    version_key,
+)
 from rung.campaign.catalog import Catalog, CountedVersion
 from rung.faultpoints import passing
 from rung.lake.port import Lake, LakeDamaged, LakeFile, LakeState
@@ -86,7 +95,7 @@ def aggregate(
     """
     state = lake.state()
     check_coverage(state, ends)
-    earlier = (None if full else snapshots.newest(state.log, ends)) or nothing_of(state.log)
+    earlier = (None if full else snapshots.newest(state.log, ends, catalog)) or nothing_of(state.log)
     snapshots.check(earlier)
     new = [
         one
@@ -227,6 +236,10 @@ class _Run:
             {one.partition: one.rejected for one in done},
             figures,
             disowned,
+            {
+                partition: judged_by(self._catalog.declarations(partition), end)
+                for partition, end in self._ends.items()
+            },
             dict(sorted(self._files.items())),
         )
         passing("snapshot_made")
@@ -249,7 +262,8 @@ class _Run:
         end = self._ends[partition]
         files = [file.path for file in self._lake.of_partition(partition, first, end)]
         known = self._earlier.merged.get(partition, [])
-        return Span(partition, first, end, files, self._snapshots.paths(known))
+        declared = self._catalog.declarations(partition)
+        return Span(partition, first, end, files, declared, self._snapshots.paths(known))
 
     def _disowned(self, spans: Sequence[Span]) -> dict[int, list[str]]:
         """Return the transactions of each partition that a user of another one claimed first."""

@@ -10,13 +10,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-from rung.campaign.catalog import Catalog
 from rung.faultpoints import passing
 from rung.lake.port import Lake, LakeError, LakeOvertaken
 from rung.lake.rows import rows_of
 from rung.log.port import Consumer, Log, LogUnavailable, PositionOutOfRange, Slice
 from rung.store.backoff import Backoff
-from rung.store.port import StoreBusy
 
 _POLL_SECONDS_MAX: Final = 0.5
 
@@ -74,13 +72,10 @@ class Archiving:
 class Archiver:
     """Appends what a consumer reads to a lake. For one thread."""
 
-    def __init__(
-        self, consumer: Consumer, lake: Lake, catalog: Callable[[], Catalog], settings: ArchiveSettings
-    ) -> None:
-        """Take a consumer of the archivers' own group; `catalog` gives what is in force now."""
+    def __init__(self, consumer: Consumer, lake: Lake, settings: ArchiveSettings) -> None:
+        """Take a consumer of the archivers' own group."""
         self._consumer = consumer
         self._lake = lake
-        self._catalog = catalog
         self._settings = settings
         self._partitions = consumer.identity().partitions
         # Where the lake ends in each partition that is read, as far as this archiver knows.
@@ -98,14 +93,13 @@ class Archiver:
     ) -> int:
         """Archive until `stop` is set, or until nothing is left, and return how many events were appended.
 
-        A partition whose next event the log does not have is halted, and the others go on. A log or store
-        that cannot be reached is waited for. `on_progress` is told after each step.
+        A partition whose next event the log does not have is halted, and the others go on. A log that cannot
+        be reached is waited for. `on_progress` is told after each step.
 
         Raises:
             LakeError: the lake cannot be written, or all partitions are halted, or only halted ones
                 are left with `until_caught_up`.
             LogError: the log cannot be read, for good.
-            StoreError: the store cannot be read, for good.
         """
         appended = 0
         while not stop.is_set():
@@ -120,7 +114,7 @@ class Archiver:
     def step(self) -> int:
         """Read once, append if enough is held, and return how many events were appended.
 
-        When the log or the store cannot be reached, what is held stays in hand, and the partitions rest.
+        When the log cannot be reached, what is held stays in hand, and the partitions rest.
         """
         try:
             self._follow_assignment()
@@ -129,7 +123,7 @@ class Archiver:
             if not self._read_to():
                 self._held.since = time.monotonic()
             appended = self.flush() if self._is_due() else 0
-        except (StoreBusy, LogUnavailable) as error:
+        except LogUnavailable as error:
             seconds = self._backoff.next_seconds()
             _log.warning("archiver_waits", extra={"seconds": seconds, "cause": str(error)})
             self._consumer.rest(seconds)
@@ -143,7 +137,7 @@ class Archiver:
         if after:
             expected = {partition: self._positions[partition] for partition in after}
             try:
-                _append(self._lake, held.slices, self._catalog(), self._partitions, expected, after)
+                _append(self._lake, held.slices, self._partitions, expected, after)
             except LakeOvertaken:
                 # Another archiver has these partitions, or had them: begin again where the lake ends.
                 self._positions.clear()
@@ -233,7 +227,7 @@ class Archiver:
         return not behind
 
 
-def archive_up_to(log: Log, lake: Lake, catalog: Catalog, ends: Mapping[int, int]) -> int:
+def archive_up_to(log: Log, lake: Lake, ends: Mapping[int, int]) -> int:
     """Append what the lake lacks of the events before `ends`, and return how many events that was.
 
     It may run beside an archiver: whoever comes second with an event is refused, and looks again.
@@ -249,37 +243,36 @@ def archive_up_to(log: Log, lake: Lake, catalog: Catalog, ends: Mapping[int, int
             return appended
         try:
             for partition, end in missing.items():
-                appended += _archive_range(log, lake, catalog, partition, positions[partition], end)
+                appended += _archive_range(log, lake, partition, positions[partition], end)
         except LakeOvertaken:
             continue
 
 
-def _archive_range(log: Log, lake: Lake, catalog: Catalog, partition: int, first: int, end: int) -> int:
+def _archive_range(log: Log, lake: Lake, partition: int, first: int, end: int) -> int:
     held, position, appended = _Held(), first, 0
     try:
         for part in log.scan(partition, first, end):
             held.add([part])
             if held.is_full(ArchiveSettings()):
                 reached = held.ends()
-                _append(lake, held.slices, catalog, log.partitions, {partition: position}, reached)
+                _append(lake, held.slices, log.partitions, {partition: position}, reached)
                 appended += held.events
                 position, held = reached[partition], _Held()
     except PositionOutOfRange as error:
         raise _lost(partition, position, error) from error
     # The end may stand behind offsets that hold no event, such as the marker of a transaction.
-    _append(lake, held.slices, catalog, log.partitions, {partition: position}, {partition: end})
+    _append(lake, held.slices, log.partitions, {partition: position}, {partition: end})
     return appended + held.events
 
 
 def _append(
     lake: Lake,
     slices: Sequence[Slice],
-    catalog: Catalog,
     partitions: int,
     expected: Mapping[int, int],
     after: Mapping[int, int],
 ) -> None:
-    rows = rows_of(slices, catalog.attributes, catalog.user_attributes, partitions)
+    rows = rows_of(slices, partitions)
     passing("archiving")
     lake.append(rows, expected, after)
     passing("archived")

@@ -6,21 +6,23 @@ bounded by the largest of them, however long the history is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
 import duckdb
 import pyarrow as pa
+import xxhash
 
 from rung.batch import sql
+from rung.batch.claims import Claim, contested_claims
 from rung.campaign.catalog import CountedVersion
+from rung.campaign.declared import Declarations
 from rung.campaign.model import AttributeType
 from rung.lake.port import LakeDamaged
-from rung.lake.rows import TRANSACTION
+from rung.lake.rows import TRANSACTION, USER_ATTRIBUTES
 from rung.plan.compile import HISTORIES
 
 MERGED_SCHEMA: Final = pa.schema(
@@ -58,36 +60,18 @@ class EngineSettings:
 class Span(NamedTuple):
     """The events of one partition from one offset to just before another, and the files that hold them.
 
-    `known` are the files of its merged transactions from before that. Of a user in `later`, events are
-    taken up to just before an offset of its own, which is behind `end`.
+    They are judged by what is `declared` in the partition. `known` are the files of its merged transactions
+    from before that. Of a user in `later`, events are taken up to just before an offset of its own, which is
+    behind `end`.
     """
 
     partition: int
     first: int
     end: int
     files: Sequence[str]
+    declared: Declarations
     known: Sequence[Path] = ()
     later: Mapping[str, int] = {}
-
-
-class Claim(NamedTuple):
-    """A user's claim of a transaction id; what is claimed in more than one partition is contested.
-
-    `appended_at` is in microseconds since the epoch, -1 if the transaction was known before.
-    """
-
-    transaction_id: str
-    partition: int
-    user_id: str
-    appended_at: int
-
-
-def contested_claims(claims: Iterable[Claim]) -> list[Claim]:
-    """Return the claims, sorted by transaction, of those transactions that have more than one of them."""
-    found = list(claims)
-    ids = [claim.transaction_id for claim in found]
-    several = {one for one, other in pairwise(ids) if one == other}
-    return [claim for claim in found if claim.transaction_id in several]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +110,8 @@ class DuckEngine:
                 "preserve_insertion_order": False,
             }
         )
+        for name, body in sql.FUNCTIONS.items():
+            connection.execute(f"CREATE MACRO {name}(told, name) AS {body}")
         return cls(connection, settings.threads)
 
     def sibling(self) -> DuckEngine:
@@ -147,9 +133,17 @@ class DuckEngine:
 
         Of transactions without a new event, those are looked for that are `asked`.
         """
-        self._claims_of(spans, asked)
-        self._table(sql.CLAIMED, sql.claimed())
-        return contested_claims(Claim(*row) for row in self._rows(sql.contested()))
+        found: list[Claim] = []
+        # What is contested is seldom any, and the fewer if rejected events claim nothing: those come second.
+        for judged in (False, True):
+            self._claims_of(spans, asked, judged=judged)
+            self._table(sql.CLAIMED, sql.claimed())
+            if not self._count(sql.CLAIMED):
+                return []
+            found = contested_claims(Claim(*row) for row in self._rows(sql.contested()))
+            if not found:
+                break
+        return found
 
     def merge(self, span: Span, resolve: Resolve) -> Mapping[int, str]:
         """Merge a span's transactions into the relation `merged`, until the next call.
@@ -248,6 +242,36 @@ class DuckEngine:
             .to_pylist()
         )
 
+    def events(self, kind: str, files: Sequence[str], declared: Declarations, within: str = "TRUE") -> str:
+        """Return the events of a kind in files of one partition, as a relation of a query.
+
+        Left out are those that were rejected because an attribute was not of its declared type. Each text of
+        attributes is looked at once, and not each event.
+
+        Args:
+            kind: `TRANSACTION` or `USER_ATTRIBUTES`.
+            files: The files.
+            declared: What is declared in the partition.
+            within: A condition on events `e`.
+        """
+        found = f"""(SELECT * FROM {parquet(files)} e WHERE "kind" = '{kind}' AND {within})"""
+        judged = declared.user_attributes if kind == USER_ATTRIBUTES else declared.attributes
+        if not judged:
+            return found
+        self._table(
+            sql.TEXTS, sql.texts(found, '"attributes"', {name: one.type for name, one in judged.items()})
+        )
+        misfits = self._arrow(
+            sql.misfits('"attributes"', {name: str(one.after) for name, one in judged.items()})
+        )
+        if not misfits.num_rows:
+            return found
+        # Named after what is in it: it stays as long as the engine, and comes but once.
+        name = f"misfits_{xxhash.xxh3_128_hexdigest(repr(misfits.to_pylist()).encode())}"
+        self._connection.register(name, misfits)
+        return f"""(SELECT f.* FROM {found} f ANTI JOIN "{name}" m
+          ON f."attributes" = m."attributes" AND f."offset" > m."after")"""
+
     def query(self, text: str, **relations: pa.Table) -> pa.Table:
         """Return the answer to a query, which finds tables under the names given, and files by `parquet`.
 
@@ -264,7 +288,7 @@ class DuckEngine:
 
     def _events_of(self, span: Span) -> None:
         if not span.files:
-            self._view(sql.EVENTS, f"SELECT {_EVENT_COLUMNS} FROM {_no_events()}")
+            self._view(sql.EVENTS, sql.NO_EVENTS)
             return
         until = f'"offset" < {span.end}'
         if span.later:
@@ -277,46 +301,57 @@ class DuckEngine:
             self._connection.register("later", users)
             own = 'SELECT l."until" FROM "later" l WHERE l."user_id" = e."user_id"'
             until = f'("offset" < {span.end} OR "offset" < ({own}))'
-        self._view(
-            sql.EVENTS,
-            f"""SELECT {_EVENT_COLUMNS} FROM {parquet(span.files)} e
-            WHERE "kind" = '{TRANSACTION}' AND "offset" >= {span.first} AND {until}""",
-        )
+        self._view(sql.EVENTS, f"SELECT {_EVENT_COLUMNS} FROM {self._new_events(span, until)}")
+
+    def _new_events(self, span: Span, until: str, *, judged: bool = True) -> str:
+        declared = span.declared if judged else Declarations({}, {})
+        return self.events(TRANSACTION, span.files, declared, f'"offset" >= {span.first} AND {until}')
 
     def _known_of(self, span: Span) -> None:
         if not span.known:
-            self._table(sql.KNOWN, f"SELECT {_EVENT_COLUMNS} FROM {_no_events()}")
+            self._table(sql.KNOWN, sql.NO_EVENTS)
             return
-        self._table(
-            sql.KNOWN,
-            f"""SELECT * FROM {parquet(span.known)} k SEMI JOIN
-            (SELECT DISTINCT hash("transaction_id") AS "h" FROM "{sql.EVENTS}") n
-            ON hash(k."transaction_id") = n."h" """,
-        )
+        self._table("touched", f'SELECT DISTINCT hash("transaction_id") AS "h" FROM "{sql.EVENTS}"')
+        # By the number of the row: histories are then read of the rows wanted, and not of all.
+        found = [
+            f"""SELECT * FROM {parquet([path])} WHERE "file_row_number" IN (
+              SELECT "file_row_number" FROM {parquet([path])} k
+              SEMI JOIN "touched" n ON hash(k."transaction_id") = n."h")"""
+            for path in span.known
+        ]
+        self._table(sql.KNOWN, " UNION ALL ".join(found))
 
-    def _claims_of(self, spans: Sequence[Span], asked: Sequence[str]) -> None:
+    def _claims_of(self, spans: Sequence[Span], asked: Sequence[str], *, judged: bool) -> None:
         """Make `claims` of all new events, and of what is known of their and other transactions anywhere."""
         new = [
             f"""SELECT "transaction_id", {span.partition} AS "partition", "user_id",
               epoch_us("appended_at") AS "appended_at"
-            FROM {parquet(span.files)}
-            WHERE "kind" = '{TRANSACTION}' AND "offset" >= {span.first} AND "offset" < {span.end}"""
+            FROM {self._new_events(span, f'"offset" < {span.end}', judged=judged)}"""
             for span in spans
             if span.files
         ]
-        self._view("new_claims", " UNION ALL ".join(new) or _NO_CLAIMS)
+        self._view("new_claims", " UNION ALL ".join(new) or sql.NO_CLAIMS)
         self._connection.register("asked_claims", pa.table({"id": pa.array(asked, pa.string())}))
         known = [
             f"""SELECT "transaction_id", {span.partition} AS "partition", "user_id", -1 AS "appended_at"
-            FROM {parquet(span.known)} k
-            SEMI JOIN (
-              SELECT hash("transaction_id") AS "h" FROM "new_claims"
-              UNION SELECT hash("id") AS "h" FROM "asked_claims"
-            ) n ON hash(k."transaction_id") = n."h" """
+            FROM {parquet(span.known)}"""
             for span in spans
             if span.known
         ]
-        self._view(sql.CLAIMS, " UNION ALL ".join(['SELECT * FROM "new_claims"', *known]))
+        if not known:
+            self._view(sql.CLAIMS, 'SELECT * FROM "new_claims"')
+            return
+        # A table, since all that is known is looked up in it, and a view would be made anew for each look.
+        self._table(
+            "touched_claims",
+            """SELECT DISTINCT hash("transaction_id") AS "h" FROM "new_claims"
+            UNION SELECT hash("id") AS "h" FROM "asked_claims" """,
+        )
+        self._view(
+            sql.CLAIMS,
+            f"""SELECT * FROM "new_claims" UNION ALL SELECT k.* FROM ({" UNION ALL ".join(known)}) k
+            SEMI JOIN "touched_claims" n ON hash(k."transaction_id") = n."h" """,
+        )
 
     def _view(self, name: str, query: str) -> None:
         # A name may have been a table before: merged transactions are read from a query, or from files.
@@ -353,20 +388,6 @@ def _reading() -> Generator[None]:
                 "begin again"
             ) from error
         raise
-
-
-_NO_CLAIMS: Final = (
-    'SELECT NULL::VARCHAR AS "transaction_id", 0 AS "partition", NULL::VARCHAR AS "user_id",'
-    ' 0::BIGINT AS "appended_at" WHERE FALSE'
-)
-
-
-def _no_events() -> str:
-    return (
-        '(SELECT NULL::VARCHAR AS "transaction_id", 0::BIGINT AS "offset", NULL::VARCHAR AS "user_id",'
-        ' NULL::VARCHAR AS "attributes", NULL::TINYINT[] AS "status", NULL::BIGINT[] AS "at",'
-        ' NULL::BIGINT[] AS "amount" WHERE FALSE)'
-    )
 
 
 def parquet(paths: Sequence[str | Path], *, named: bool = False) -> str:

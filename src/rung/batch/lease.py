@@ -6,8 +6,11 @@ import os
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Final
 
-from rung.exclusive import Held, exclusive
+from rung.exclusive import Held, exclusive, holder
+
+_LOCK: Final = "job.lock"
 
 
 class BatchRuns(Exception):
@@ -28,10 +31,15 @@ def only_job(folder: Path, what: str) -> Generator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         try:
-            held.enter_context(exclusive(folder / "job.lock", f"process {os.getpid()}: {what}"))
+            held.enter_context(exclusive(folder / _LOCK, f"process {os.getpid()}: {what}"))
         except Held as error:
             raise BatchRuns(
                 f"another batch job runs in {folder} ({error}): wait for its end, or stop it; "
                 "whatever it had not finished is done again"
             ) from error
         yield
+
+
+def running_job(folder: Path) -> str | None:
+    """Return what the batch job that has the lease does, with its process id; None if none runs."""
+    return holder(folder / _LOCK)

@@ -13,13 +13,7 @@ import xxhash
 from rung.batch.duck import MERGED_SCHEMA, Resolved
 from rung.campaign.model import AttributeType
 from rung.store.records import decode_transactions
-from rung.transaction.attributes import (
-    Attributes,
-    BadAttributes,
-    attributes_digest,
-    declared_value,
-    read_object,
-)
+from rung.transaction.attributes import known_attributes
 from rung.transaction.events import TransactionEvents
 from rung.transaction.history import Histories
 from rung.transaction.merge import distinct, merge
@@ -37,7 +31,7 @@ def transaction_events(
     rows = rows.combine_chunks()
     status, at, amount = (_only_chunk(rows.column(name)) for name in ("status", "at", "amount"))
     texts = _only_chunk(rows.column("attributes")).dictionary_encode()
-    sets = [_attributes(text.encode(), declared) for text in texts.dictionary.to_pylist()]
+    sets = [known_attributes(text.encode(), declared) for text in texts.dictionary.to_pylist()]
     user_ids = _only_chunk(rows.column("user_id")).cast(pa.binary())
     chosen = np.asarray(texts.indices.to_numpy(), dtype=np.int64)
     lengths = np.asarray(pc.list_value_length(status).to_numpy(), dtype=np.int64)
@@ -56,17 +50,6 @@ def transaction_events(
             amount.flatten().to_numpy(),
         ),
     )
-
-
-def _attributes(text: bytes, declared: Mapping[str, AttributeType]) -> Attributes:
-    found = read_object(text, "attributes")
-    values: dict[str, bool | int | str | None] = {}
-    for name, kind in declared.items():
-        try:
-            values[name] = declared_value(found.get(name), kind, name)
-        except BadAttributes:
-            values[name] = None
-    return Attributes(values, text, attributes_digest(text))
 
 
 def resolve(rows: pa.Table) -> Resolved:

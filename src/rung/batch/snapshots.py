@@ -19,11 +19,12 @@ from typing import Final
 import msgspec
 import xxhash
 
-from rung.campaign.catalog import CountedVersion
+from rung.campaign.catalog import Catalog, CountedVersion
+from rung.campaign.declared import Declarations
 from rung.durable import put, sync
 from rung.log.port import LogIdentity
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 KEPT: Final = 3
 """How many snapshots are kept: verification needs one that is not ahead of what is applied."""
 _MANIFEST: Final = "manifest.json"
@@ -52,6 +53,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         rejected: Files of the positions of events that fit nothing before them, of each partition.
         figures: For each version (`version_key`), the file of its figures of each partition.
         disowned: Transactions of a partition that a user of another one has claimed first.
+        judged: By which types of attributes the events of each partition were judged (`judged_by`).
         files: All files that are referred to.
     """
 
@@ -64,12 +66,23 @@ class Snapshot(msgspec.Struct, frozen=True):
     rejected: dict[int, list[str]]
     figures: dict[str, dict[int, str]]
     disowned: dict[int, list[str]]
+    judged: dict[int, dict[str, tuple[str, int]]]
     files: dict[str, FileMark]
 
 
 def nothing_of(log: LogIdentity) -> Snapshot:
     """Return what a run starts from that begins with the first event."""
-    return Snapshot(FORMAT, 0, log.name, log.partitions, {}, {}, {}, {}, {}, {})
+    return Snapshot(FORMAT, 0, log.name, log.partitions, {}, {}, {}, {}, {}, {}, {})
+
+
+def judged_by(declared: Declarations, end: int) -> dict[str, tuple[str, int]]:
+    """Return the types that judge a partition's events before an end, each with the offset behind which.
+
+    What is declared behind all of them judges none.
+    """
+    return {
+        name: (one.type.value, one.after) for name, one in declared.attributes.items() if one.after < end - 1
+    }
 
 
 def version_key(counted: CountedVersion) -> str:
@@ -110,11 +123,17 @@ class Snapshots:
         found = self.all()
         return found[0].disowned if found else {}
 
-    def newest(self, log: LogIdentity, ends: Mapping[int, int]) -> Snapshot | None:
-        """Return the newest snapshot of a log that is not ahead of `ends` in any partition."""
+    def newest(self, log: LogIdentity, ends: Mapping[int, int], catalog: Catalog) -> Snapshot | None:
+        """Return the newest snapshot of a log that is not ahead of `ends` in any partition.
+
+        Nor may it have judged an event by other types than are declared at its position. It may have, if it
+        was made before the event was applied, or before everything was replayed.
+        """
         for snapshot in self.all():
             if (snapshot.log, snapshot.partitions) == log and all(
-                position <= ends.get(partition, 0) for partition, position in snapshot.positions.items()
+                position <= ends.get(partition, 0)
+                and snapshot.judged[partition] == judged_by(catalog.declarations(partition), position)
+                for partition, position in snapshot.positions.items()
             ):
                 return snapshot
         return None

@@ -6,6 +6,8 @@
     merged      transaction_id, user_id, attributes, before, status, "at", amount
                 one row for each transaction whose history grew; `before` steps of it were known
     figures     owner, series, period, token, value
+    told_texts  attributes, "value.NAME" of each declared one
+                one row for each text of attributes; computed by itself, so that each is looked at once
     claims      transaction_id, "partition", user_id, appended_at
                 one row for each event, of all partitions; users contest what stands in more than one
 
@@ -23,6 +25,7 @@ from typing import Final
 from rung.campaign.catalog import CountedVersion
 from rung.campaign.model import AttributeType, MeasureKind
 from rung.plan.compile import attribute_column, compile_version
+from rung.transaction.attributes import INTEGER_MAX
 
 EVENTS: Final = "events"
 KNOWN: Final = "known"
@@ -31,10 +34,37 @@ SEVERAL: Final = "several"
 LONGEST: Final = "longest"
 CONFLICTING: Final = "conflicting"
 MERGED: Final = "merged"
+TEXTS: Final = "told_texts"
 CLAIMS: Final = "claims"
 CLAIMED: Final = "claimed"
 RESOLVED: Final = "resolved"
 """Merged transactions with a conflict, which the caller provides; with the columns of `merged`."""
+
+_JSON: Final = """CAST(json_extract(told, '$."' || name || '"') AS VARCHAR)"""
+_NUMBER: Final = f"TRY_CAST({_JSON} AS BIGINT)"
+FUNCTIONS: Final = {
+    "attribute_string": f"""CASE WHEN starts_with({_JSON}, '"') THEN json_extract_string({_JSON}, '$') END""",
+    # A number with a fraction or an exponent is no integer: it is written otherwise.
+    "attribute_integer": f"""CASE WHEN CAST({_NUMBER} AS VARCHAR) = {_JSON}
+  AND {_NUMBER} BETWEEN -{INTEGER_MAX} AND {INTEGER_MAX} THEN {_NUMBER} END""",
+    "attribute_boolean": f"CASE {_JSON} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END",
+}
+"""What an engine has to know, as DuckDB's macros of (told, name): a text of attributes and one's name.
+
+They give the attribute's value, and NULL for one of another type, as `rung.transaction.attributes` reads it.
+"""
+
+_NEVER: Final = 2**63 - 1
+
+NO_EVENTS: Final = (
+    'SELECT NULL::VARCHAR AS "transaction_id", 0::BIGINT AS "offset", NULL::VARCHAR AS "user_id",'
+    ' NULL::VARCHAR AS "attributes", NULL::TINYINT[] AS "status", NULL::BIGINT[] AS "at",'
+    ' NULL::BIGINT[] AS "amount" WHERE FALSE'
+)
+NO_CLAIMS: Final = (
+    'SELECT NULL::VARCHAR AS "transaction_id", 0 AS "partition", NULL::VARCHAR AS "user_id",'
+    ' 0::BIGINT AS "appended_at" WHERE FALSE'
+)
 
 _KEPT: Final = ("user_id", "attributes", "status", "at", "amount")
 _COLUMNS: Final = ", ".join(f'"{name}"' for name in _KEPT)
@@ -160,16 +190,36 @@ FROM "{relation}"
 """
 
 
-def attribute_sql(name: str, kind: AttributeType) -> str:
-    """Return an attribute's value: it was checked when the event was archived, if it was declared then."""
-    text = f"""json_extract_string("attributes", '$."{name}"')"""
-    match kind:
-        case AttributeType.STRING:
-            return text
-        case AttributeType.INTEGER:
-            return f"TRY_CAST({text} AS BIGINT)"
-        case AttributeType.BOOLEAN:
-            return f"TRY_CAST({text} AS BOOLEAN)"
+def attribute_sql(name: str, kind: AttributeType, told: str = '"attributes"') -> str:
+    """Return an attribute's value: NULL if it is absent, or of another type than is declared by now."""
+    return f"attribute_{kind.value}({told}, '{name}')"
+
+
+def texts(relation: str, columns: str, declared: Mapping[str, AttributeType]) -> str:
+    """Return the query for `told_texts`: distinct columns, `attributes` among them, and the values in it."""
+    values = "".join(f', {attribute_sql(name, kind)} AS "value.{name}"' for name, kind in declared.items())
+    return f"""SELECT *{values} FROM (SELECT DISTINCT {columns} FROM {relation})"""
+
+
+def misfits(columns: str, afters: Mapping[str, str]) -> str:
+    """Return the query for those of the relation `told_texts` with a value that is not of its declared type.
+
+    Args:
+        columns: The columns that are distinct in it.
+        afters: For each attribute, SQL for the offset behind which it is declared.
+
+    Returns:
+        A query for these columns, and `after`: behind that offset an event with them is rejected.
+    """
+    found = ", ".join(
+        f"""CASE WHEN "value.{name}" IS NOT NULL THEN {_NEVER}
+    WHEN json_extract("attributes", '$."{name}"') IS NOT NULL THEN {after} ELSE {_NEVER} END"""
+        for name, after in afters.items()
+    )
+    return f"""
+SELECT * FROM (SELECT {columns}, least({found}, {_NEVER}) AS "after" FROM "{TEXTS}")
+WHERE "after" < {_NEVER}
+"""
 
 
 def figures(counted: CountedVersion, *, whole: bool, periods: tuple[int, int] | None = None) -> str:

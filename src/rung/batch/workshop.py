@@ -35,7 +35,7 @@ class Workshop:
     def aggregate_to(self, ends: dict[int, int], *, full: bool = False) -> Aggregation:
         """Archive what the lake lacks before `ends`, and make a snapshot of exactly that."""
         catalog = self.catalog()
-        archive_up_to(self.log, self.lake, catalog, ends)
+        archive_up_to(self.log, self.lake, ends)
         return aggregate(
             self.engine,
             self.snapshots,

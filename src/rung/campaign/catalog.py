@@ -26,7 +26,8 @@ from itertools import pairwise
 from rung.campaign.calendar import Period
 from rung.campaign.catalog_record import CatalogUnreadable, Contents, decode, encode
 from rung.campaign.changes import added_entries, changes, continued, narrowed, numbered
-from rung.campaign.counted import CountedVersion, last_of, periods_of, periods_text, uncounted
+from rung.campaign.counted import CountedVersion, last_of, periods_of, periods_text, reopened, uncounted
+from rung.campaign.declared import Declarations, declarations, with_declared
 from rung.campaign.model import AttributeType, Campaign
 from rung.campaign.schedule import Entry, Schedule, Span
 
@@ -53,13 +54,15 @@ class Catalog:
 
     `earlier` has the schedules before each activation that can be taken back, the last one last. `kept_from`
     is the instant, in microseconds since the epoch, before which transactions may have been pruned (0: none
-    was).
+    was). `declared` has for each attribute, per partition, the offset of the last event applied when it was
+    declared first.
     """
 
     campaigns: Mapping[str, Campaign] = field(default_factory=dict[str, Campaign])
     versions: tuple[CountedVersion, ...] = ()
     earlier: Mapping[str, tuple[Schedule, ...]] = field(default_factory=dict[str, tuple[Schedule, ...]])
     kept_from: int = 0
+    declared: Mapping[str, Mapping[int, int]] = field(default_factory=dict[str, Mapping[int, int]])
 
     @property
     def attributes(self) -> Mapping[str, AttributeType]:
@@ -76,6 +79,16 @@ class Catalog:
             for campaign in self.campaigns.values()
             for name, type_ in campaign.user_attributes.items()
         }
+
+    def declarations(self, partition: int) -> Declarations:
+        """Return from where on each attribute is declared in a partition."""
+        return declarations(self.attributes, self.user_attributes, self.declared, partition)
+
+    def next_start(self, partition: int, offset: int) -> int | None:
+        """Return the first offset, from one on, behind which a version starts or an attribute is declared."""
+        all_starts = [*(counted.starts for counted in self.versions), *self.declared.values()]
+        found = (starts.get(partition, -1) for starts in all_starts)
+        return min((start for start in found if start >= offset), default=None)
 
     def versions_of(self, campaign: str) -> dict[int, CountedVersion]:
         """Return the counted versions of a campaign by their numbers."""
@@ -98,7 +111,8 @@ class Catalog:
 
         Args:
             campaign: the campaign as its spec has it, all of its versions included.
-            starts: per partition, the offset of the last event applied; kept for each added version.
+            starts: per partition, the offset of the last event applied; kept for each added version and
+                attribute.
 
         Raises:
             CatalogRefused: it would change what has been counted, or clash with another campaign.
@@ -118,7 +132,8 @@ class Catalog:
 
         Raises:
             CatalogRefused: there is no such version, it does not count those periods or is not complete, the
-                campaign has ended before, or nothing would change.
+                campaign has ended before, one of the periods is closed with another version, or nothing would
+                change.
         """
         campaign, counted = self._find(name, number)
         who = f"campaign {name}: version {number}"
@@ -137,6 +152,7 @@ class Catalog:
             f"version {next_number} with the same rules and without counts_from, and activate that"
             for counted, span in uncounted(moved, self.versions_of(name))
         )
+        reasons += reopened(moved, self.versions_of(name).values())
         if not counted.complete:
             reasons.append(
                 f"{who} is partial, because its past has not been added yet: "
@@ -152,7 +168,7 @@ class Catalog:
 
         Raises:
             CatalogRefused: there is no activation to take back, or a version would serve what it no longer
-                counts.
+                counts, or what is closed with another one.
         """
         campaign = self._campaign(name)
         earlier = self.earlier.get(name, ())
@@ -164,6 +180,7 @@ class Catalog:
             f"{_span_text(campaign, span)} again: activate a version that counts that"
             for counted, span in uncounted(restored, self.versions_of(name))
         )
+        reasons += tuple(reopened(restored, self.versions_of(name).values()))
         if reasons:
             raise CatalogRefused(reasons)
         return self._rescheduled(restored, earlier[:-1])
@@ -198,12 +215,35 @@ class Catalog:
         _, counted = self._find(name, number)
         return self._replaced(counted, replace(counted, backfilled=True))
 
+    def with_closed(self, name: str, number: int, period: Period) -> Catalog:
+        """Return the catalog in which a counting period is closed with the version that counted it.
+
+        Raises:
+            CatalogRefused: there is no such version, or another one serves the period by now.
+        """
+        campaign, counted = self._find(name, number)
+        serving = campaign.version_counting(period)
+        if serving is None or serving.number != number:
+            served = "no version" if serving is None else f"version {serving.number}"
+            reason = (
+                f"campaign {name}: {period} was closed with version {number}, and {served} serves it now: "
+                f"have the schedule as it was then (`rung campaign rollback {name}`, or `rung campaign "
+                f"activate {name} {number} --from {period}`), and run `rung batch close {name} {period}`"
+            )
+            raise CatalogRefused((reason,))
+        return self._replaced(counted, counted.with_closed(period.ordinal))
+
     def from_the_beginning(self) -> Catalog:
-        """Return the catalog in which all versions count live from the first event on, nothing pruned."""
+        """Return the catalog in which all is declared and counted live from the first event on.
+
+        Nothing is pruned in it, and nothing closed.
+        """
         versions = tuple(
-            replace(counted.with_pruned(), starts={}, backfilled=False) for counted in self.versions
+            replace(counted.with_pruned(), starts={}, backfilled=False, closed=())
+            for counted in self.versions
         )
-        return replace(self, versions=versions, kept_from=0)
+        declared = {name: dict[int, int]() for name in self.declared}
+        return replace(self, versions=versions, kept_from=0, declared=declared)
 
     def pruned(self, kept_from: int) -> Catalog:
         """Return the catalog that keeps only what is from an instant on, which only ever rises.
@@ -217,7 +257,7 @@ class Catalog:
 
     def encode(self) -> bytes:
         """Return the catalog as a record that `decode` reads."""
-        return encode(Contents(self.campaigns, self.versions, self.earlier, self.kept_from))
+        return encode(Contents(self.campaigns, self.versions, self.earlier, self.kept_from, self.declared))
 
     @classmethod
     def decode(cls, record: bytes | None) -> Catalog:
@@ -229,7 +269,7 @@ class Catalog:
         if record is None:
             return cls()
         found = decode(record)
-        return cls(found.campaigns, tuple(found.versions), found.earlier, found.kept_from)
+        return cls(found.campaigns, tuple(found.versions), found.earlier, found.kept_from, found.declared)
 
     def _campaign(self, name: str) -> Campaign:
         if name in self.campaigns:
@@ -295,6 +335,7 @@ class Catalog:
             campaigns={**self.campaigns, campaign.name: campaign},
             versions=tuple(versions),
             earlier=_some(earlier),
+            declared=with_declared(self.declared, campaign, starts),
         )
 
     def _rescheduled(self, campaign: Campaign, earlier: tuple[Schedule, ...]) -> Catalog:

@@ -2,7 +2,11 @@
 
 Format 2 holds what each version counts and which version serves. Format 1 had both from the specs alone,
 which is how it is read. Format 3 is format 2 of a catalog from which something was pruned: a release that
-does not know what that means would count again what is no longer kept.
+does not know what that means would count again what is no longer kept. Format 4 is either of a catalog with
+closed periods: such a release would show other rates than those that are paid.
+
+A record that does not tell where attributes are declared is of a release that did not keep it: they are taken
+for declared with the first version of their campaign.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import msgspec
 from rung.campaign.calendar import Period
 from rung.campaign.changes import numbered
 from rung.campaign.counted import CountedVersion, periods_of
+from rung.campaign.declared import declared_with_versions
 from rung.campaign.model import Campaign
 from rung.campaign.schedule import Entry, Schedule
 from rung.campaign.spec.campaign import load
@@ -28,6 +33,9 @@ RECORD_FORMAT = 2
 PRUNED_FORMAT = 3
 """The form that is written after that."""
 
+CLOSED_FORMAT = 4
+"""The form that is written once a period is closed."""
+
 _FIRST_FORMAT = 1
 
 
@@ -36,18 +44,22 @@ class CatalogUnreadable(Exception):
 
 
 class Contents(NamedTuple):
-    """What a catalog holds: campaigns and their earlier schedules by name, all versions, what is kept."""
+    """What a catalog holds: campaigns and their earlier schedules by name, all versions, what is kept.
+
+    `declared` is where each attribute is declared.
+    """
 
     campaigns: Mapping[str, Campaign]
     versions: Sequence[CountedVersion]
     earlier: Mapping[str, tuple[Schedule, ...]]
     kept_from: int = 0
+    declared: Mapping[str, Mapping[int, int]] = {}
 
 
 def encode(contents: Contents) -> bytes:
     """Return the record of a catalog."""
     record = _Record(
-        PRUNED_FORMAT if contents.kept_from else RECORD_FORMAT,
+        _format_of(contents),
         [
             _CampaignRecord(
                 canonical(campaign),
@@ -65,12 +77,20 @@ def encode(contents: Contents) -> bytes:
                 counted.periods,
                 counted.backfilled,
                 counted.pruned_from,
+                counted.closed,
             )
             for counted in contents.versions
         ],
         contents.kept_from,
+        {name: dict(starts) for name, starts in contents.declared.items()},
     )
     return msgspec.json.encode(record)
+
+
+def _format_of(contents: Contents) -> int:
+    if any(counted.closed for counted in contents.versions):
+        return CLOSED_FORMAT
+    return PRUNED_FORMAT if contents.kept_from else RECORD_FORMAT
 
 
 def decode(record: bytes) -> Contents:
@@ -81,14 +101,14 @@ def decode(record: bytes) -> Contents:
     """
     try:
         found = msgspec.json.decode(record, type=_Format).format
-        if found in {RECORD_FORMAT, PRUNED_FORMAT}:
+        if found in {RECORD_FORMAT, PRUNED_FORMAT, CLOSED_FORMAT}:
             return _contents(msgspec.json.decode(record, type=_Record))
         if found == _FIRST_FORMAT:
             return _first_contents(msgspec.json.decode(record, type=_FirstRecord))
     except (msgspec.DecodeError, InvalidSpec, KeyError, ValueError) as error:
         raise CatalogUnreadable(f"the catalog's record is damaged: {error}") from error
     raise CatalogUnreadable(
-        f"the catalog has format {found}, and this release reads {_FIRST_FORMAT} to {PRUNED_FORMAT}"
+        f"the catalog has format {found}, and this release reads {_FIRST_FORMAT} to {CLOSED_FORMAT}"
     )
 
 
@@ -110,10 +130,12 @@ def _contents(record: _Record) -> Contents:
             counted.periods,
             counted.backfilled,
             counted.pruned_from,
+            counted.closed,
         )
         for counted in record.versions
     ]
-    return Contents(campaigns, versions, earlier, record.kept_from)
+    declared = declared_with_versions(versions) if record.declared is None else record.declared
+    return Contents(campaigns, versions, earlier, record.kept_from, declared)
 
 
 def _first_contents(record: _FirstRecord) -> Contents:
@@ -124,7 +146,7 @@ def _first_contents(record: _FirstRecord) -> Contents:
         version = numbered(campaign)[counted.number]
         periods = periods_of(campaign, version)
         versions.append(CountedVersion(campaign, version, counted.series, counted.starts, periods))
-    return Contents(campaigns, versions, {})
+    return Contents(campaigns, versions, {}, declared=declared_with_versions(versions))
 
 
 def _entries(schedule: Schedule) -> list[tuple[str, int]]:
@@ -156,6 +178,7 @@ class _VersionRecord(msgspec.Struct, omit_defaults=True):
     periods: tuple[int, int]
     backfilled: bool
     pruned_from: int | None = None
+    closed: tuple[tuple[int, int], ...] = ()
 
 
 class _Record(msgspec.Struct, omit_defaults=True):
@@ -163,6 +186,7 @@ class _Record(msgspec.Struct, omit_defaults=True):
     campaigns: list[_CampaignRecord]
     versions: list[_VersionRecord]
     kept_from: int = 0
+    declared: dict[str, dict[int, int]] | None = None
 
 
 class _FirstVersionRecord(msgspec.Struct):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from rung.campaign.calendar import Period
-from rung.campaign.counted import CountedVersion, last_of, periods_of, uncounted
+from rung.campaign.counted import CountedVersion, last_of, periods_of, reopened, uncounted
 from rung.campaign.model import Campaign, Version
 from rung.campaign.schedule import Entry
 from rung.campaign.spec.canonical import rules
@@ -104,6 +104,7 @@ def _version_changes(
     yield from reasons
     if not reasons:
         yield from _prolonged(applied, campaign, counted, next_number)
+        yield from reopened(continued(applied, campaign), counted.values())
 
 
 def _schedule_changes(applied: Campaign, campaign: Campaign, next_number: int) -> Iterator[str]:

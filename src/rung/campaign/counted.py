@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rung.campaign.calendar import Period
@@ -26,6 +26,9 @@ class CountedVersion:
 
     `pruned_from` is the ordinal of the first period that it counted before its oldest ones were pruned; None,
     if none was. The figures of a pruned period are gone from the store, and the lake gives them.
+
+    `closed` are the ordinals of the first and the last of those periods, one behind another, that are closed
+    with it, ascending: what their users earned stays as it was closed.
     """
 
     campaign: Campaign
@@ -35,6 +38,7 @@ class CountedVersion:
     periods: tuple[int, int]
     backfilled: bool = False
     pruned_from: int | None = None
+    closed: tuple[tuple[int, int], ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -61,7 +65,24 @@ class CountedVersion:
         if first <= begins or begins > last:
             return self
         pruned_from = begins if self.pruned_from is None else self.pruned_from
-        return replace(self, periods=(min(first, last + 1), last), pruned_from=pruned_from)
+        closed = tuple((max(one, first), other) for one, other in self.closed if other >= first)
+        return replace(self, periods=(min(first, last + 1), last), pruned_from=pruned_from, closed=closed)
+
+    def is_closed(self, ordinal: int) -> bool:
+        """Tell whether a period is closed with it."""
+        return any(first <= ordinal <= last for first, last in self.closed)
+
+    def with_closed(self, ordinal: int) -> CountedVersion:
+        """Return the version with a further period closed."""
+        if self.is_closed(ordinal):
+            return self
+        joined: list[tuple[int, int]] = []
+        for first, last in sorted([*self.closed, (ordinal, ordinal)]):
+            if joined and joined[-1][1] + 1 == first:
+                joined[-1] = joined[-1][0], last
+            else:
+                joined.append((first, last))
+        return replace(self, closed=tuple(joined))
 
     def with_pruned(self) -> CountedVersion:
         """Return the version as it counts what was pruned, too."""
@@ -103,6 +124,26 @@ def uncounted(
         counted = versions[span.version]
         if not counted.has_counted(span.first.ordinal, last_of(campaign, span)):
             yield counted, span
+
+
+def reopened(campaign: Campaign, versions: Iterable[CountedVersion]) -> Iterator[str]:
+    """Yield which closed periods the campaign's schedule would give to another version, or to none."""
+    kind = campaign.calendar.kind
+    for counted in versions:
+        number = counted.version.number
+        for first, last in counted.closed:
+            moved = [
+                ordinal
+                for ordinal in range(first, last + 1)
+                if (serving := campaign.version_counting(Period(kind, ordinal))) is None
+                or serving.number != number
+            ]
+            if moved:
+                yield (
+                    f"campaign {campaign.name}: {periods_text(campaign, moved[0], moved[-1])} is closed, and "
+                    f"stays with version {number}, which counted it: only what serves from "
+                    f"{Period(kind, last + 1)} on may change"
+                )
 
 
 def periods_text(campaign: Campaign, first: int, last: int) -> str:

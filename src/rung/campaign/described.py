@@ -7,26 +7,23 @@ from collections.abc import Iterable
 import msgspec
 
 from rung.campaign.calendar import Period
-from rung.campaign.counted import CountedVersion
+from rung.campaign.counted import CountedVersion, periods_text
 from rung.campaign.model import Campaign
+from rung.campaign.spans import SpanDescription
 
 
-class SpanDescription(msgspec.Struct, frozen=True):
-    """The periods from `first` to `last` (None: without end), which a version serves."""
+class CountedDescription(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The periods from `first` to `last`, which a version counts; none, if the last is before the first.
 
-    version: int
-    first: str
-    last: str | None
-
-
-class CountedDescription(msgspec.Struct, frozen=True):
-    """The periods from `first` to `last`, which a version counts; none, if the last is before the first."""
+    `closed` has those that are closed with it, as in "2021-08 to 2021-10"; it is left out if none is.
+    """
 
     version: int
     identity: str
     first: str
     last: str
     complete: bool
+    closed: tuple[str, ...] = ()
 
 
 class VersionsDescription(msgspec.Struct, frozen=True):
@@ -44,6 +41,11 @@ def schedule_of(campaign: Campaign) -> tuple[SpanDescription, ...]:
     )
 
 
+def closed_texts(counted: CountedVersion) -> tuple[str, ...]:
+    """Return the periods that are closed with a version, for people: those behind one another as one."""
+    return tuple(periods_text(counted.campaign, first, last) for first, last in counted.closed)
+
+
 def describe_versions(campaign: Campaign, versions: Iterable[CountedVersion]) -> VersionsDescription:
     """Return what a campaign's versions serve and count."""
     kind = campaign.calendar.kind
@@ -56,6 +58,7 @@ def describe_versions(campaign: Campaign, versions: Iterable[CountedVersion]) ->
                 str(Period(kind, counted.periods[0])),
                 str(Period(kind, counted.periods[1])),
                 counted.complete,
+                closed_texts(counted),
             )
             for counted in versions
         ),

@@ -24,12 +24,15 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from rung.lake.parquet import Place, check, encoded, path_of, place_of, read
+from rung.lake.parquet import Place, check, encoded, path_of, place_of, read, reasons
 from rung.lake.port import Compacted, LakeDamaged, LakeError, LakeFile, LakeOvertaken, LakeState
-from rung.lake.rows import SCHEMA
+from rung.lake.rows import SCHEMA, rejudged
 from rung.log.port import LogIdentity
+from rung.transaction.reasons import Reason
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""In format 1, events were rejected by the attributes that were declared when they were archived."""
+_FIRST_FORMAT: Final = 1
 COMPACTED_BYTES_MAX: Final = 64 << 20
 """How large files may become by joining; what is larger already stays as it is."""
 _NAME: Final = "rung-events"
@@ -62,7 +65,8 @@ class DeltaLake:
         """Take over a table and the place of its files; make it with `create` or `open`."""
         self._table = table
         self._place = place
-        self.log = _log_of(table)
+        found = _description_of(table)
+        self.log = LogIdentity(found.log, found.partitions)
 
     @classmethod
     def create(cls, uri: str, log: LogIdentity, storage_options: Mapping[str, str]) -> DeltaLake:
@@ -81,7 +85,7 @@ class DeltaLake:
                     mode="ignore",
                     partition_by=_FOLDERS,
                     name=_NAME,
-                    description=msgspec.json.encode(_Description(FORMAT, *log)).decode(),
+                    description=_described(log),
                     configuration=_CONFIGURATION,
                     storage_options=dict(storage_options),
                 )
@@ -102,15 +106,47 @@ class DeltaLake:
         """Open a lake that is there.
 
         Raises:
-            LakeError: there is none, or it cannot be read.
+            LakeError: there is none, it has another format, or it cannot be read.
         """
-        try:
-            table = DeltaTable(uri, storage_options=dict(storage_options))
-            return cls(table, place_of(uri, dict(storage_options)))
-        except TableNotFoundError as error:
-            raise LakeError(f"there is no lake in {uri}: `rung archive` makes it") from error
-        except (DeltaError, OSError) as error:
-            raise LakeError(f"the lake in {uri} cannot be read: {error}") from error
+        table = _table_in(uri, storage_options)
+        found = _description_of(table).format
+        if found != FORMAT:
+            fix = (
+                "stop its archivers, and run `rung lake upgrade`"
+                if found == _FIRST_FORMAT
+                else "use the release of Rung that wrote it"
+            )
+            raise LakeError(f"the lake in {uri} has format {found}, and this release reads {FORMAT}: {fix}")
+        return cls(table, place_of(uri, dict(storage_options)))
+
+    @classmethod
+    def upgrade(cls, uri: str, storage_options: Mapping[str, str]) -> int | None:
+        """Bring a lake of format 1 to the present one, and return how many of its files were written anew.
+
+        Whoever reads an earlier state begins again. It may be cut short and run again. A lake of the present
+        format stays as it is: None.
+
+        Raises:
+            LakeError: there is none, it cannot be read or written, or it is of a later release.
+        """
+        table = _table_in(uri, storage_options)
+        if _description_of(table).format == _FIRST_FORMAT:
+            return cls(table, place_of(uri, dict(storage_options))).rejudge()
+        cls.open(uri, storage_options)
+        return None
+
+    def rejudge(self) -> int:
+        """Write files with events anew that would not be rejected now, and say so; return how many."""
+        written = 0
+        for file in self._files():
+            if Reason.ATTRIBUTE_TYPE.value in reasons(self._place, file):
+                rows = rejudged(self.read(file), self.log.partitions)
+                if rows is not None:
+                    self.replace(file, rows)
+                    written += 1
+        with self._writing("upgraded", "another one writes to this lake: run it again"):
+            self._table.alter.set_table_description(_described(self.log))
+        return written
 
     def state(self) -> LakeState:
         """See `Lake.state`."""
@@ -310,16 +346,24 @@ def _application(partition: int) -> str:
     return f"rung-archive/{partition}"
 
 
-def _log_of(table: DeltaTable) -> LogIdentity:
-    """Read which log a table belongs to."""
-    uri = table.table_uri
+def _table_in(uri: str, storage_options: Mapping[str, str]) -> DeltaTable:
     try:
-        found = msgspec.json.decode(table.metadata().description or "", type=_Description)
+        return DeltaTable(uri, storage_options=dict(storage_options))
+    except TableNotFoundError as error:
+        raise LakeError(f"there is no lake in {uri}: `rung archive` makes it") from error
+    except (DeltaError, OSError) as error:
+        raise LakeError(f"the lake in {uri} cannot be read: {error}") from error
+
+
+def _described(log: LogIdentity) -> str:
+    return msgspec.json.encode(_Description(FORMAT, *log)).decode()
+
+
+def _description_of(table: DeltaTable) -> _Description:
+    """Read what a table says of itself."""
+    try:
+        return msgspec.json.decode(table.metadata().description or "", type=_Description)
     except msgspec.DecodeError as error:
-        raise LakeDamaged(f"the table in {uri} is no lake of Rung: choose another folder") from error
-    if found.format != FORMAT:
-        raise LakeError(
-            f"the lake in {uri} has format {found.format}, and this release reads {FORMAT}: "
-            "use the release of Rung that wrote it"
-        )
-    return LogIdentity(found.log, found.partitions)
+        raise LakeDamaged(
+            f"the table in {table.table_uri} is no lake of Rung: choose another folder"
+        ) from error

@@ -16,6 +16,7 @@ from secrets import token_hex
 from typing import Final, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 from deltalake.fs import DeltaStorageHandler
@@ -137,13 +138,7 @@ def read(place: Place, file: LakeFile) -> pa.Table:
     Raises:
         LakeDamaged: the file is missing, cannot be read, or holds something else than the lake says.
     """
-    try:
-        with place.open(_relative(place, file)) as opened:
-            rows = pq.ParquetFile(opened, page_checksum_verification=True).read()
-    except FileNotFoundError as error:
-        raise _missing(file) from error
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise _damaged(file, f"cannot be read ({error})") from error
+    rows = _columns(place, file)
     try:
         rows = (
             rows.append_column("day", pa.array([file.day] * rows.num_rows, pa.date32()))
@@ -156,6 +151,16 @@ def read(place: Place, file: LakeFile) -> pa.Table:
     if rows.num_rows != file.events:
         raise _damaged(file, f"holds {rows.num_rows} events, not {file.events}")
     return rows
+
+
+def reasons(place: Place, file: LakeFile) -> list[str]:
+    """Return for what reasons events of a file are rejected, each once.
+
+    Raises:
+        LakeDamaged: the file is missing, or cannot be read.
+    """
+    found = pc.unique(_columns(place, file, ["reason"]).column("reason")).to_pylist()
+    return [reason for reason in found if reason is not None]
 
 
 def check(place: Place, file: LakeFile) -> None:
@@ -178,6 +183,16 @@ def check(place: Place, file: LakeFile) -> None:
         raise _damaged(file, f"has {size} bytes, not {file.bytes}")
     if not file.path.endswith(f"-{digest.hexdigest()}.parquet"):
         raise _damaged(file, "is not what was written: its checksum is another one than its name tells")
+
+
+def _columns(place: Place, file: LakeFile, names: list[str] | None = None) -> pa.Table:
+    try:
+        with place.open(_relative(place, file)) as opened:
+            return pq.ParquetFile(opened, page_checksum_verification=True).read(names)
+    except FileNotFoundError as error:
+        raise _missing(file) from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise _damaged(file, f"cannot be read ({error})") from error
 
 
 def _relative(place: Place, file: LakeFile) -> str:

@@ -14,25 +14,29 @@
     reason, detail text      why an event is rejected whatever came before it (`rung.transaction.reasons`)
     payload       binary     the bytes of a rejected event; of the others all that counts is in the columns
 
-Whether a transaction's event fits those before it is not told here: merging them again tells it.
+Whether a transaction's event fits those before it is not told here: merging them again tells it. Nor is
+whether attributes are of the types that are declared: that depends on the event's position
+(`rung.campaign.declared`), and whoever reads the lake judges it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rung.campaign.calendar import MICROSECONDS_PER_DAY
-from rung.campaign.model import AttributeType
+from rung.campaign.declared import NOTHING_DECLARED, Declared
 from rung.log.port import Slice, unreadable_rows
 from rung.transaction.attributes import canonical_text
 from rung.transaction.events import Batch, decode
 from rung.transaction.history import Integers
 from rung.transaction.placing import without_misplaced
+from rung.transaction.reasons import Reason
 
 TRANSACTION: Final = "transaction"
 USER_ATTRIBUTES: Final = "user_attributes"
@@ -59,22 +63,18 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def rows_of(
-    slices: Sequence[Slice],
-    attributes: Mapping[str, AttributeType],
-    user_attributes: Mapping[str, AttributeType],
-    partitions: int,
-) -> pa.Table:
+def rows_of(slices: Sequence[Slice], partitions: int, declared: Declared = NOTHING_DECLARED) -> pa.Table:
     """Return the events of slices as rows, in the order of the log.
 
-    They are decoded as the speed layer does it, with the attributes that are declared now.
+    They are decoded as the speed layer does it. For the lake no attribute is declared: what an event is there
+    shall not depend on when it was archived.
     """
     payloads = list(chain.from_iterable(part.payloads for part in slices))
     counts = [len(part.payloads) for part in slices]
     places = np.repeat(np.array([part.partition for part in slices], dtype=np.int64), counts)
     offsets = [np.arange(part.first_offset, part.first_offset + len(part.payloads)) for part in slices]
     times = np.array(list(chain.from_iterable(part.times() for part in slices)), dtype=np.int64)
-    batch = decode(payloads, attributes, user_attributes, unreadable_rows(slices))
+    batch = decode(payloads, *declared, unreadable_rows(slices))
     batch = without_misplaced(batch, places, partitions)
     rows, parts = _parts(batch, payloads)
     order = np.argsort(rows)
@@ -88,6 +88,29 @@ def rows_of(
         },
         schema=SCHEMA,
     )
+
+
+def rejudged(rows: pa.Table, partitions: int) -> pa.Table | None:
+    """Return rows of one file as `rows_of` makes them now; None if nothing is otherwise.
+
+    Earlier releases rejected an event if an attribute was not of the type declared when they archived it.
+    """
+    reasons = rows.column("reason")
+    wrong = pc.fill_null(pc.equal(reasons, Reason.ATTRIBUTE_TYPE.value), fill_value=False)
+    names = ("partition", "offset", "appended_at", "payload")
+    old = rows.filter(wrong).cast(SCHEMA)
+    columns = [old.column(name) for name in names]
+    columns[2] = columns[2].cast(pa.int64())
+    new = rows_of(
+        [
+            Slice(partition, offset, [payload], at)
+            for partition, offset, at, payload in zip(*(one.to_pylist() for one in columns), strict=True)
+        ],
+        partitions,
+    )
+    if new.equals(old):
+        return None
+    return pa.concat_tables([rows.filter(pc.invert(wrong)), new]).sort_by("offset")
 
 
 def _parts(batch: Batch, payloads: Sequence[bytes]) -> tuple[Integers, dict[str, pa.Array]]:

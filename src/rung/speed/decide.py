@@ -8,7 +8,7 @@ of which a part is stored already, completes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from rung.campaign.catalog import Catalog
+from rung.campaign.declared import Declarations
 from rung.log.port import Slice, unreadable_rows
 from rung.plan.run import Contributions, Plans, histories_table
 from rung.speed.figures import add_figures
@@ -24,8 +25,9 @@ from rung.speed.kept import not_kept
 from rung.speed.user_attributes import merge_user_attributes
 from rung.store.port import Applied, Change, Counters, Entries, Quarantined, Store
 from rung.store.records import decode_transactions, encode_transactions
-from rung.transaction.events import TransactionEvents, decode
+from rung.transaction.events import TransactionEvents
 from rung.transaction.history import Integers
+from rung.transaction.judging import decode_judged
 from rung.transaction.merge import Merged, StoredTransactions, distinct, merge
 from rung.transaction.placing import without_misplaced
 from rung.transaction.reasons import Rejection
@@ -40,6 +42,13 @@ class Compiled:
     revision: int
     catalog: Catalog
     plans: Plans
+    _declarations: dict[int, Declarations] = field(default_factory=dict[int, Declarations])
+
+    def declarations(self, partition: int) -> Declarations:
+        """Return from where on each attribute is declared in a partition."""
+        if partition not in self._declarations:
+            self._declarations[partition] = self.catalog.declarations(partition)
+        return self._declarations[partition]
 
 
 def decide(
@@ -52,9 +61,10 @@ def decide(
 ) -> Change:
     """Compute the change that the slices make to what is stored.
 
-    1. decode the events, and reject those in another partition than their user's; 2. read what is known
-    of their transactions and merge; 3. run the plans on what grew; 4. read the figures of those users and
-    add; 5. merge user attributes; 6. collect what is rejected, and the positions.
+    1. decode the events, judged by what is declared at their positions, and reject those in another
+    partition than their user's; 2. read what is known of their transactions and merge; 3. run the plans on
+    what grew; 4. read the figures of those users and add; 5. merge user attributes; 6. collect what is
+    rejected, and the positions.
 
     Args:
         slices: The events, in the order of the log; of one partition only behind one another.
@@ -68,7 +78,14 @@ def decide(
     catalog = compiled.catalog
     payloads = list(chain.from_iterable(part.payloads for part in slices))
     places = np.repeat([part.partition for part in slices], [len(part.payloads) for part in slices])
-    batch = decode(payloads, catalog.attributes, catalog.user_attributes, unreadable_rows(slices))
+    declared = (
+        run
+        for part in slices
+        for run in compiled.declarations(part.partition).runs(
+            range(part.first_offset, part.first_offset + len(part.payloads))
+        )
+    )
+    batch = decode_judged(payloads, declared, unreadable_rows(slices))
     batch = without_misplaced(batch, places, partitions)
     events = batch.transactions
     keys, groups = distinct(events.transaction_ids)

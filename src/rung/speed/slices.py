@@ -10,20 +10,18 @@ from rung.log.port import Slice
 
 
 def split_at_starts(slices: Sequence[Slice], catalog: Catalog) -> tuple[list[Slice], list[Slice]]:
-    """Return the events up to each partition's next start of a version, and the others.
+    """Return the events up to each partition's next start of a version or an attribute, and the others.
 
-    The events up to a version's start are not counted by it live. A store that is changed user by user may
-    have reached events that it has not applied, and a version may have started behind those.
+    The events up to a version's start are not counted by it live, and those up to where an attribute is
+    declared are not judged by it. A store that is changed user by user may have reached events that it has
+    not applied, and a campaign may have been applied behind those.
     """
     now: list[Slice] = []
     later: list[Slice] = []
     ends: dict[int, int | None] = {}
     for part in slices:
         if part.partition not in ends:
-            starts = (counted.starts.get(part.partition, -1) for counted in catalog.versions)
-            ends[part.partition] = min(
-                (start for start in starts if start >= part.first_offset), default=None
-            )
+            ends[part.partition] = catalog.next_start(part.partition, part.first_offset)
         end = ends[part.partition]
         count = len(part.payloads) if end is None else max(0, end + 1 - part.first_offset)
         before, after = _cut(part, count)

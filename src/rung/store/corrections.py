@@ -1,28 +1,19 @@
 """Corrections: what is added to users' figures beside the events, each at most once.
 
-A correction has an id. That a user's figures have it is a figure among them, so it is stored with what it
-adds, in any store, or not at all.
+A correction has an id. That a user's figures have it is a mark among them (`rung.store.marks`), of period 0,
+so it is stored with what it adds, in any store, or not at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
-import xxhash
 
 from rung.plan.run import Contributions
+from rung.store.marks import MARKS
 from rung.store.records import decode_figures
 from rung.transaction.history import Integers, Mask
-
-MARKS: Final = 0
-"""The series of the marks; those of measures are above it. A mark is of period 0, its token is the id's."""
-
-
-def token_of(correction_id: str) -> int:
-    """Return the token of a correction's mark, which is never 0."""
-    return xxhash.xxh3_64_intdigest(correction_id.encode()) | 1
 
 
 def have(records: Sequence[bytes | None], token: int) -> Mask:

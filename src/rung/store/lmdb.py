@@ -55,7 +55,7 @@ from rung.store.port import (
     guard_commit,
     guard_entries,
 )
-from rung.store.survey import Survey
+from rung.store.survey import RecordCounts, Survey
 
 FORMAT: Final = b"rung-store-1"
 MAP_BYTES_DEFAULT: Final = 1 << 40
@@ -137,6 +137,12 @@ class LmdbStore:
     def _read_applied(self, reading: lmdb.Transaction) -> dict[int, Applied]:
         with reading.cursor(self._applied) as cursor:
             return dict(starmap(unpack_applied, cast("Iterable[tuple[bytes, bytes]]", cursor)))
+
+    def record_counts(self) -> RecordCounts:
+        """See `Counted.record_counts`."""
+        with self._environment.begin() as reading:
+            users, transactions = reading.stat(self._users), reading.stat(self._transactions)
+        return RecordCounts(users["entries"], transactions["entries"])
 
     def moment(self) -> int | None:
         """See `Store.moment`: the number of LMDB's last transaction that wrote."""

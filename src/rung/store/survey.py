@@ -6,7 +6,7 @@ It is what the batch layer compares with its own result.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 CHUNK_RECORDS: Final = 4_096
 """How many records come at once, at most."""
@@ -64,4 +64,20 @@ class Survey(Protocol):
         Raises:
             Overtaken: the store was reset meanwhile.
         """
+        ...
+
+
+class RecordCounts(NamedTuple):
+    """How many users have figures, and how many transactions are stored."""
+
+    users: int
+    transactions: int
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A store that knows how many records it has without reading them."""
+
+    def record_counts(self) -> RecordCounts:
+        """Return how many there are now."""
         ...

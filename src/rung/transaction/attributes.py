@@ -52,6 +52,24 @@ def read_attributes(text: bytes, declared: Mapping[str, AttributeType], place: s
     return Attributes(values, text, attributes_digest(text))
 
 
+def known_attributes(text: bytes, declared: Mapping[str, AttributeType]) -> Attributes:
+    """Read a `canonical_text` of attributes that were told before they were declared.
+
+    A value that is not of its declared type is unknown, as an absent one is.
+    """
+    found = read_object(text, "attributes")
+    values = {name: known_value(found.get(name), kind) for name, kind in declared.items()}
+    return Attributes(values, text, attributes_digest(text))
+
+
+def known_value(value: object, kind: AttributeType) -> bool | int | str | None:
+    """Return a value that is of its declared type, or None."""
+    try:
+        return declared_value(value, kind, "")
+    except BadAttributes:
+        return None
+
+
 def canonical_text(values: Mapping[str, object]) -> bytes:
     """Return attributes as JSON that is the same for equal attributes: names sorted, no blanks."""
     return msgspec.json.encode(values, order="deterministic")

@@ -154,7 +154,7 @@ def decode(
                 except _Rejected as rejected:
                     rejections.append(Rejection(row, rejected.reason, rejected.detail))
         parts.append(_columns(events, rows, attributes, rejections))
-    return Batch(_joined(parts), changes, rejections)
+    return Batch(joined(parts), changes, rejections)
 
 
 def _decode_the_readable(
@@ -306,8 +306,8 @@ def _columns(
     return columns if good.all() else columns.take(np.flatnonzero(good))
 
 
-def _joined(parts: Sequence[TransactionEvents]) -> TransactionEvents:
-    """Return the events of all parts as one."""
+def joined(parts: Sequence[TransactionEvents]) -> TransactionEvents:
+    """Return the events of all parts as one; at least one part is due."""
     if len(parts) == 1:
         return parts[0]
     sets_before = np.cumsum([0, *(len(part.attribute_sets) for part in parts)])

@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rung.batch.duck import DuckEngine, parquet
+from rung.batch.duck import parquet
 from rung.batch.forecast.basis import Extent
 from rung.batch.forecast.numbers import Compared, Example, Standing
-from rung.batch.forecast.standings import RATE, measure_column, standings_sql, told_sql, users_sql
+from rung.batch.forecast.standings import RATE, measure_column, standings_sql, users_sql
 from rung.batch.forecast.tally import Case, Rows, Tally, rate_differences
 from rung.batch.forecast.thresholds import near_sql, thresholds_of
 from rung.batch.settlement.cash_back import cash_back_sql, met_column, rate_scale
 from rung.batch.settlement.purchases import DISOWNED, purchases_sql
-from rung.batch.snapshots import Snapshot, Snapshots, version_key
+from rung.batch.snapshots import Snapshot, version_key
+from rung.batch.told import told_sql
+from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period
-from rung.campaign.catalog import CountedVersion
+from rung.campaign.catalog import Catalog, CountedVersion
 from rung.campaign.model import Campaign
 from rung.lake.port import LakeState
 from rung.status.ladder import percent_text
@@ -48,12 +50,12 @@ class Examples:
 class Comparing:
     """Compares versions on one snapshot."""
 
-    def __init__(self, engine: DuckEngine, snapshots: Snapshots, snapshot: Snapshot, lake: LakeState) -> None:
-        """Use a snapshot; `lake` is one that holds all that is in it."""
-        self._engine = engine
-        self._snapshots = snapshots
+    def __init__(self, workshop: Workshop, snapshot: Snapshot) -> None:
+        """Use a snapshot of the workshop's."""
+        self._workshop = workshop
         self._snapshot = snapshot
-        self._lake = lake
+        self._lake = workshop.lake.state()
+        self._catalog = workshop.catalog()
 
     def compare(
         self, questions: Sequence[Question], extent: Extent, examples: Examples | None = None
@@ -72,7 +74,7 @@ class Comparing:
             if after is not None
         ]
         for partition in self._snapshot.merged:
-            rows = _Partition(self._engine, self._snapshots, self._snapshot, self._lake, partition, questions)
+            rows = _Partition(self._workshop, self._snapshot, self._lake, self._catalog, partition, questions)
             for (before, after), tally in zip(cases, tallies, strict=True):
                 assert after is not None
                 rows.answer(before, after, tally, examples)
@@ -88,13 +90,14 @@ class _Partition:
 
     def __init__(
         self,
-        engine: DuckEngine,
-        snapshots: Snapshots,
+        workshop: Workshop,
         snapshot: Snapshot,
         lake: LakeState,
+        catalog: Catalog,
         partition: int,
         questions: Sequence[Question],
     ) -> None:
+        engine, snapshots = workshop.engine, workshop.snapshots
         self._engine = engine
         self._snapshots = snapshots
         self._snapshot = snapshot
@@ -102,7 +105,8 @@ class _Partition:
         self._disowned = snapshot.disowned.get(partition, [])
         self._purchases: dict[object, pa.Table] = {}
         engine.read_merged(snapshots.paths(snapshot.merged[partition]))
-        self._told = engine.query(told_sql(lake, {partition: snapshot.positions[partition]}))
+        ends = {partition: snapshot.positions[partition]}
+        self._told = engine.query(told_sql(engine, lake, catalog, ends))
         asked: dict[str, tuple[CountedVersion, list[int]]] = {}
         for question in questions:
             for counted in (question.before, question.after):

@@ -70,7 +70,7 @@ def diff(
     """
     extent = known_extent(workshop, snapshot, after.campaign, [period])
     examples = Examples(EXAMPLES_MAX)
-    comparing = Comparing(workshop.engine, workshop.snapshots, snapshot, workshop.lake.state())
+    comparing = Comparing(workshop, snapshot)
     (compared,) = comparing.compare([Question(period, before, after)], extent, examples)
     report = DiffReport(
         FORMAT,

@@ -88,7 +88,7 @@ def simulate(
         Question(period, _opponent(catalog, against, against_version, period), candidate)
         for period in periods
     ]
-    comparing = Comparing(workshop.engine, workshop.snapshots, snapshot, workshop.lake.state())
+    comparing = Comparing(workshop, snapshot)
     found = comparing.compare(questions, extent)
     return Simulation(
         campaign.name,

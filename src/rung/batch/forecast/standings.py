@@ -6,17 +6,14 @@ unknown, and a condition that is NULL is not met.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from rung.batch.duck import parquet
 from rung.batch.settlement.cash_back import met_column, rate_scale
+from rung.batch.sql import attribute_sql
 from rung.campaign.catalog import CountedVersion
 from rung.campaign.expression import Expression, to_sql
-from rung.campaign.model import AttributeType, MeasureKind, Reward, Step
-from rung.lake.port import LakeState
-from rung.lake.rows import USER_ATTRIBUTES
-from rung.transaction.attributes import INTEGER_MAX
+from rung.campaign.model import MeasureKind, Reward, Step
 
 USERS: Final = "users"
 FIGURES: Final = "figures"
@@ -66,7 +63,7 @@ def standings_sql(counted: CountedVersion, period: int) -> str:
             for one in measures
         ),
         *(
-            f"{_attribute(name, kind)} AS {_quoted(_USER + name)}"
+            f"""{attribute_sql(name, kind, 't."attributes"')} AS {_quoted(_USER + name)}"""
             for name, kind in counted.campaign.user_attributes.items()
         ),
     ]
@@ -84,29 +81,6 @@ SELECT *, {_rate(reward)} AS "{RATE}" FROM "climbed" ORDER BY "user_id"
 """
 
 
-def told_sql(lake: LakeState, ends: Mapping[int, int]) -> str:
-    """Return the query for the last attributes that the lake has of each user: user_id, attributes.
-
-    Args:
-        lake: The lake.
-        ends: For each partition of interest, the offset before which events are looked at.
-    """
-    parts = [
-        f"""SELECT "user_id", "sequence", "attributes", "offset"
-        FROM {parquet([file.path for file in files])}
-        WHERE "kind" = '{USER_ATTRIBUTES}' AND "offset" < {end}"""
-        for partition, end in ends.items()
-        if (files := lake.of_partition(partition, 0, end))
-    ]
-    if not parts:
-        return 'SELECT NULL::VARCHAR AS "user_id", NULL::VARCHAR AS "attributes" WHERE FALSE'
-    # Of two with one sequence the first counts: the other one is quarantined.
-    return f"""
-SELECT "user_id", "attributes" FROM ({" UNION ALL ".join(parts)})
-QUALIFY row_number() OVER (PARTITION BY "user_id" ORDER BY "sequence" DESC, "offset") = 1
-"""
-
-
 def users_sql(relations: Sequence[str]) -> str:
     """Return the query for the users of relations, each once, in order."""
     parts = " UNION ".join(f'SELECT "user_id" FROM {relation}' for relation in relations)
@@ -117,20 +91,6 @@ def _measure(series: int, kind: MeasureKind) -> str:
     if kind is MeasureKind.DISTINCT:
         return f'count(*) FILTER (WHERE "series" = {series} AND "value" > 0)'
     return f'CAST(coalesce(sum("value") FILTER (WHERE "series" = {series}), 0) AS BIGINT)'
-
-
-def _attribute(name: str, kind: AttributeType) -> str:
-    place = f"""t."attributes", '$."{name}"'"""
-    text, found = f"json_extract_string({place})", f"json_type({place})"
-    match kind:
-        case AttributeType.STRING:
-            return f"CASE WHEN {found} = 'VARCHAR' THEN {text} END"
-        case AttributeType.BOOLEAN:
-            return f"CASE WHEN {found} = 'BOOLEAN' THEN TRY_CAST({text} AS BOOLEAN) END"
-        case AttributeType.INTEGER:
-            number = f"TRY_CAST({text} AS BIGINT)"
-            fits = f"{number} BETWEEN -{INTEGER_MAX} AND {INTEGER_MAX}"
-            return f"CASE WHEN {found} IN ('BIGINT', 'UBIGINT') AND {fits} THEN {number} END"
 
 
 def _met(step: Step) -> str:

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rung.batch.archive import archive_up_to
-from rung.batch.duck import parquet
 from rung.batch.sql import histories
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND, Calendar, Period
@@ -54,9 +53,9 @@ def late_events(workshop: Workshop, day: date) -> LateEvents:
         LakeError: the lake cannot be written or read.
     """
     catalog = workshop.catalog()
-    archive_up_to(workshop.log, workshop.lake, catalog, workshop.log.ends())
+    archive_up_to(workshop.log, workshop.lake, workshop.log.ends())
     lake = workshop.lake.state()
-    came = _came(workshop, lake, day)
+    came = _came(workshop, lake, catalog, day)
     steps = " ".join(f"""WHEN "delay" < {limit} THEN '{name}'""" for name, limit in DELAYS)
     counted = workshop.engine.query(
         f"""SELECT CASE {steps} ELSE '{BEYOND}' END AS "late", count(*) AS "n"
@@ -73,7 +72,7 @@ def late_events(workshop: Workshop, day: date) -> LateEvents:
     )
 
 
-def _came(workshop: Workshop, lake: LakeState, day: date) -> pa.Table:
+def _came(workshop: Workshop, lake: LakeState, catalog: Catalog, day: date) -> pa.Table:
     """Return the day's events, with how many steps of each one's transaction were known before it."""
     files = [file for file in lake.files if file.day == day]
     if not files:
@@ -84,7 +83,7 @@ def _came(workshop: Workshop, lake: LakeState, day: date) -> pa.Table:
     told = " UNION ALL ".join(
         f"""SELECT {partition} AS "partition", "offset", epoch_us("appended_at") AS "appended_at",
           "transaction_id", "user_id", "attributes", "status", "at", "amount", {chosen} AS "came"
-        FROM {parquet(paths)} WHERE "kind" = '{TRANSACTION}'"""
+        FROM {workshop.engine.events(TRANSACTION, paths, catalog.declarations(partition))}"""
         for partition in sorted(partitions)
         for chosen, paths in (
             ("TRUE", [file.path for file in files if file.partition == partition]),

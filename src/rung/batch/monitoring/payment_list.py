@@ -26,6 +26,7 @@ from rung.transaction.history import AMOUNT_MAX, STATUSES
 
 if TYPE_CHECKING:
     from rung.campaign.catalog import Catalog
+from rung.campaign.declared import Declared
 
 COLUMNS: Final = ("transaction_id", "user_id", "history", "attributes", "status", "at", "amount")
 POSTGRES: Final = ("postgresql://", "postgres://")
@@ -148,7 +149,8 @@ def _whole(engine: DuckEngine, catalog: Catalog, rows: str) -> PaymentList:
         f"""SELECT *, '{{' || {text} || '}}' AS "payload" FROM ({rows}) ORDER BY "transaction_id" """
     )
     payloads = [text.encode() for text in found.column("payload").to_pylist()]
-    events = rows_of([Slice(0, 0, payloads, 0)], catalog.attributes, catalog.user_attributes, 1)
+    declared = Declared(catalog.attributes, catalog.user_attributes)
+    events = rows_of([Slice(0, 0, payloads, 0)], 1, declared)
     relations = {"told": found, "events": events}
     sides = (
         'FROM (SELECT *, row_number() OVER (ORDER BY "transaction_id") - 1 AS "row" FROM "told") t'

@@ -25,7 +25,8 @@ from rung.plan.run import Contributions
 from rung.speed.figures import add_figures
 from rung.store.again import until_stored
 from rung.store.audit import due_audit
-from rung.store.corrections import have, token_of, with_marks
+from rung.store.corrections import have, with_marks
+from rung.store.marks import token_of
 from rung.store.port import Change, Entries
 from rung.transaction.merge import distinct
 from rung.transaction.routing import partition_of

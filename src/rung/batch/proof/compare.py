@@ -14,9 +14,9 @@ import xxhash
 
 from rung.batch.duck import DuckEngine, parquet
 from rung.batch.proof.surveyed import Surveyed
-from rung.campaign.catalog import CountedVersion
+from rung.batch.told import told_sql
+from rung.campaign.catalog import Catalog, CountedVersion
 from rung.lake.port import LakeState
-from rung.lake.rows import USER_ATTRIBUTES
 from rung.store.records import UserAttributes, encode_user_attributes
 from rung.transaction.attributes import attributes_digest, read_object
 
@@ -147,28 +147,18 @@ def _digests(engine: DuckEngine) -> dict[str, pa.Table]:
     }
 
 
-def differing_attributes(engine: DuckEngine, lake: LakeState, surveyed: Surveyed) -> list[str]:
+def differing_attributes(
+    engine: DuckEngine, lake: LakeState, catalog: Catalog, surveyed: Surveyed
+) -> list[str]:
     """Return the users whose stored attributes are not those with the highest sequence in the lake."""
-    parts = [
-        f"""SELECT "user_id", "sequence", "attributes", "offset" FROM {parquet([file.path for file in files])}
-        WHERE "kind" = '{USER_ATTRIBUTES}' AND "offset" < {end}"""
-        for partition, end in surveyed.ends.items()
-        if (files := lake.of_partition(partition, 0, end))
+    last = engine.query(told_sql(engine, lake, catalog, surveyed.ends))
+    users, sequences, texts = (
+        last.column(name).to_pylist() for name in ("user_id", "sequence", "attributes")
+    )
+    due = [
+        encode_user_attributes(UserAttributes(sequence, read_object(text.encode(), "user_attributes")))
+        for sequence, text in zip(sequences, texts, strict=True)
     ]
-    if parts:
-        last = engine.query(
-            f"""SELECT "user_id", "sequence", "attributes" FROM ({" UNION ALL ".join(parts)})
-            QUALIFY row_number() OVER (PARTITION BY "user_id" ORDER BY "sequence" DESC, "offset") = 1"""
-        )
-        users = last.column("user_id").to_pylist()
-        due = [
-            encode_user_attributes(UserAttributes(sequence, read_object(text.encode(), "user_attributes")))
-            for sequence, text in zip(
-                last.column("sequence").to_pylist(), last.column("attributes").to_pylist(), strict=True
-            )
-        ]
-    else:
-        users, due = [], []
     expected = pa.table({"user_id": pa.array(users, pa.string()), "record": pa.array(due, pa.binary())})
     found = engine.query(
         f"""SELECT "user_id" FROM "expected" e FULL OUTER JOIN {parquet([surveyed.attributes])} s

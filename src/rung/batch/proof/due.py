@@ -1,4 +1,4 @@
-"""What of a user's transactions is due in a store: all that events gave, but for what is no longer kept.
+"""What of a user is due in a store: all that events gave, but for transactions that are no longer kept.
 
 A transaction whose steps all lie before what is kept may be absent, and nobody need look for it. An event of
 one that was absent waits in quarantine until it is settled (`rung.batch.retention.settle_pruned`), and is not
@@ -12,8 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from rung.lake.rows import USER_ATTRIBUTES
 from rung.store.port import Store
-from rung.store.records import decode_transactions
+from rung.store.records import UserAttributes, decode_transactions, encode_user_attributes
+from rung.transaction.attributes import read_object
 from rung.transaction.reasons import Reason
 
 
@@ -84,3 +86,13 @@ def unsettled(
             if waiting is not None and waiting.reason == Reason.PRUNED.value:
                 found.add(offset)
     return found
+
+
+def due_attributes(events: pa.Table) -> bytes | None:
+    """Return the record of the attributes with the highest sequence; of equal ones the first stays."""
+    best: UserAttributes | None = None
+    columns = (events.column(name).to_pylist() for name in ("kind", "sequence", "attributes"))
+    for kind, sequence, text in zip(*columns, strict=True):
+        if kind == USER_ATTRIBUTES and (best is None or sequence > best.sequence):
+            best = UserAttributes(sequence, read_object(text.encode(), "user_attributes"))
+    return None if best is None else encode_user_attributes(best)

@@ -16,24 +16,20 @@ from typing import Final, Self
 import numpy as np
 import pyarrow as pa
 
-from rung.batch.duck import DuckEngine, parquet
-from rung.batch.proof.due import behind, unsettled, without_absent
+from rung.batch.duck import DuckEngine
+from rung.batch.proof.due import behind, due_attributes, unsettled, without_absent
 from rung.batch.proof.examined import Cause, Examined, Figures, without_zeros
 from rung.batch.resolve import transaction_events
 from rung.campaign.catalog import Catalog, CountedVersion
 from rung.lake.port import LakeState
 from rung.lake.rows import TRANSACTION, USER_ATTRIBUTES
 from rung.plan.run import Plans, histories_table
-from rung.store.corrections import MARKS
 from rung.store.port import Store
 from rung.store.records import (
-    UserAttributes,
     decode_transactions,
     encode_transactions,
-    encode_user_attributes,
     figures,
 )
-from rung.transaction.attributes import read_object
 from rung.transaction.merge import StoredTransactions, distinct, merge
 from rung.transaction.routing import partition_of
 
@@ -102,15 +98,20 @@ class Examiner:
     def events_of(self, user_ids: Sequence[str]) -> Mapping[str, pa.Table]:
         """Return every event of users in the lake, in the order of the log."""
         partitions = {partition_of(one.encode(), self._lake.log.partitions) for one in user_ids}
-        files = [file.path for file in self._lake.files if file.partition in partitions]
-        if not files:
+        columns = ", ".join(f'"{name}"' for name in _NO_EVENTS.column_names)
+        parts = [
+            f"SELECT {columns} FROM {self._engine.events(kind, files, self._catalog.declarations(partition))}"
+            for partition in sorted(partitions)
+            if (files := [file.path for file in self._lake.files if file.partition == partition])
+            for kind in (TRANSACTION, USER_ATTRIBUTES)
+        ]
+        if not parts:
             return {}
         users = pa.table({"user_id": pa.array(user_ids, pa.string())})
         rows = self._engine.query(
             f"""
-            SELECT {", ".join(f'"{name}"' for name in _NO_EVENTS.column_names)}
-            FROM {parquet(files)} e SEMI JOIN "wanted" w USING ("user_id")
-            WHERE "kind" IN ('{TRANSACTION}', '{USER_ATTRIBUTES}') ORDER BY "user_id", "offset"
+            SELECT {columns} FROM ({" UNION ALL ".join(parts)}) e SEMI JOIN "wanted" w USING ("user_id")
+            ORDER BY "user_id", "offset"
             """,
             wanted=users,
         )
@@ -195,7 +196,7 @@ class Examiner:
         summed = dict(zip(unexplained, contributed, strict=True))
         examined: list[Examined] = []
         for index, one in enumerate(read):
-            attributes = None if one.events is None else _due_attributes(one.events)
+            attributes = None if one.events is None else due_attributes(one.events)
             causes = self._causes(
                 one.stored, due[index], expected[index], found[index], summed.get(index, Counter())
             )
@@ -312,7 +313,7 @@ class Examiner:
         found: Figures = Counter()
         for series, period, token, value in figures(record):
             first, last = self._ranges.get(series, (1, 0))
-            if series != MARKS and first <= period <= last:
+            if first <= period <= last:
                 found[series, period, token] = value
         return found
 
@@ -385,13 +386,3 @@ def _first_rows(events: pa.Table) -> dict[str, int]:
         if one is not None:
             first.setdefault(one, index)
     return first
-
-
-def _due_attributes(events: pa.Table) -> bytes | None:
-    """Return the record of the attributes with the highest sequence; of equal ones the first stays."""
-    best: UserAttributes | None = None
-    columns = (events.column(name).to_pylist() for name in ("kind", "sequence", "attributes"))
-    for kind, sequence, text in zip(*columns, strict=True):
-        if kind == USER_ATTRIBUTES and (best is None or sequence > best.sequence):
-            best = UserAttributes(sequence, read_object(text.encode(), "user_attributes"))
-    return None if best is None else encode_user_attributes(best)

@@ -29,6 +29,7 @@ class Cause(Explained):
     SUM_MISMATCH = "sum_mismatch", "The figures are not the sum of what the records contribute."
     WRONG_VERSION = "wrong_version", "The figures of a version are those that another version's rules give."
     ATTRIBUTES = "attributes", "The user's attributes are not those that were told last."
+    CLOSED_STEPS = "closed_steps", "What is kept of a closed period's steps is not what its result says."
     UNKNOWN = "unknown", "Records and figures are wrong, and do not explain each other."
 
 
@@ -40,7 +41,8 @@ class Examined:
         user_id, partition: The user.
         offset: The offset up to which the record claims to hold the user's events.
         causes: What is wrong; empty if nothing is.
-        expected, found: The figures that the lake gives and those stored, of the versions that are compared.
+        expected, found: The figures that the lake gives and those stored, of the versions that are compared;
+            and the marks that the results of closed periods give, and those stored.
         transactions: The ids of transactions whose record is wrong.
         record, attributes: What is stored.
         due_attributes: The record of attributes that is due (None: none).

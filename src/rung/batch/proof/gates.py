@@ -40,7 +40,7 @@ def check_activation(
         CatalogRefused: there is no such campaign or version.
     """
     counted = catalog.version(campaign, number)
-    _check_verified(folder, campaign, number, now)
+    check_verified(folder, campaign, number, now)
     serving = counted.campaign.version_counting(period)
     if serving is None or serving.number == number:
         return
@@ -53,7 +53,13 @@ def check_activation(
     accepted_diff(folder, digest, catalog, campaign, number, serving.number)
 
 
-def _check_verified(folder: Path, campaign: str, number: int, now: int) -> None:
+def check_verified(folder: Path, campaign: str, number: int, now: int) -> None:
+    """See to it that the last verification is recent, clean, and has compared a version.
+
+    Raises:
+        NotProven: it is not so.
+        ReportUnreadable: the last report is damaged.
+    """
     reports = Reports(folder)
     name = f"{campaign}/{number}"
     if not reports.ids():

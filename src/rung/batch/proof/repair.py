@@ -20,6 +20,7 @@ import numpy as np
 from rung.batch.proof.examined import Examined, Figures
 from rung.batch.proof.report import Report
 from rung.batch.proof.verify import examine_all
+from rung.batch.settlement.closed import Closed, those_shown
 from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog
 from rung.faultpoints import passing
@@ -27,7 +28,8 @@ from rung.plan.run import Contributions
 from rung.speed.figures import add_figures
 from rung.store.again import until_stored
 from rung.store.audit import append_audit
-from rung.store.corrections import token_of, with_marks
+from rung.store.corrections import with_marks
+from rung.store.marks import token_of
 from rung.store.port import NO_ENTRIES, Change, Entries
 
 _ATTEMPTS_MAX: Final = 50
@@ -46,7 +48,11 @@ class Repaired:
 def plan_repair(workshop: Workshop, report: Report) -> Repaired:
     """Examine the users of a report again, and return what a repair would change."""
     catalog = workshop.catalog()
-    found = _examined(workshop, catalog, report)
+    return _planned(workshop, catalog, report, list(those_shown(workshop.folder, catalog)))
+
+
+def _planned(workshop: Workshop, catalog: Catalog, report: Report, closed: Sequence[Closed]) -> Repaired:
+    found = _examined(workshop, catalog, report, closed)
     wrong = [one for one in found if one.causes]
     return Repaired(wrong, len(found) - len(wrong), _present(workshop, report.strangers))
 
@@ -63,13 +69,15 @@ def repair(workshop: Workshop, report: Report, who: str, told: Callable[[int], o
     Raises:
         Overtaken: a user was changed by others at every attempt. Those before it are healed.
     """
-    planned = plan_repair(workshop, report)
+    # What is found wrong by a catalog is put right under that catalog, or not at all.
     catalog_revision, record = workshop.store.catalog()
     catalog = Catalog.decode(record)
+    closed = list(those_shown(workshop.folder, catalog))
+    planned = _planned(workshop, catalog, report, closed)
     healed: list[Examined] = []
     try:
         for one in planned.healed:
-            done = _heal(workshop, catalog_revision, catalog, report, one)
+            done = _heal(workshop, catalog_revision, catalog, report, closed, one)
             if done is not None:
                 healed.append(done)
             told(len(healed))
@@ -95,15 +103,22 @@ def repair(workshop: Workshop, report: Report, who: str, told: Callable[[int], o
     return Repaired(healed, planned.clean, planned.strangers)
 
 
-def _examined(workshop: Workshop, catalog: Catalog, report: Report) -> list[Examined]:
+def _examined(
+    workshop: Workshop, catalog: Catalog, report: Report, closed: Sequence[Closed]
+) -> list[Examined]:
     users = [finding.user_id for finding in report.findings]
     # A transaction that the lake does not know is found under the user for whom the store has it.
     strangers = {finding.user_id: finding.transactions for finding in report.findings}
-    return examine_all(workshop, catalog, workshop.snapshots.disowned(), users, strangers)
+    return examine_all(workshop, catalog, workshop.snapshots.disowned(), users, strangers, closed)
 
 
 def _heal(
-    workshop: Workshop, revision: int, catalog: Catalog, report: Report, first: Examined
+    workshop: Workshop,
+    revision: int,
+    catalog: Catalog,
+    report: Report,
+    closed: Sequence[Closed],
+    first: Examined,
 ) -> Examined | None:
     """Change one user, and return it as it was before; None if another change has healed it."""
     examined: Examined | None = None
@@ -115,7 +130,7 @@ def _heal(
         else:
             strangers = {examined.user_id: list(examined.transactions)}
             examined = examine_all(
-                workshop, catalog, workshop.snapshots.disowned(), [examined.user_id], strangers
+                workshop, catalog, workshop.snapshots.disowned(), [examined.user_id], strangers, closed
             )[0]
         if not examined.causes:
             return None

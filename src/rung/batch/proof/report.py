@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from rung.batch.proof.examined import Cause, Examined
 from rung.durable import put
+from rung.store.marks import MARKS
 
 FORMAT: Final = 1
 _SUMMARY: Final = "report.json"
@@ -88,7 +89,8 @@ class Report(msgspec.Struct, frozen=True):
 
 def finding_of(examined: Examined, names: dict[int, tuple[str, int, str]]) -> Finding:
     """Return a user's finding; `names` maps a series to its campaign, version and measure."""
-    keys = sorted(examined.drift)
+    # What is kept of closed periods has its own cause, and is no figure of a measure.
+    keys = sorted(key for key in examined.drift if key[0] != MARKS)
     return Finding(
         examined.user_id,
         examined.partition,

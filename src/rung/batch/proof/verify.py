@@ -19,12 +19,14 @@ import xxhash
 
 from rung.batch.archive import archive_up_to
 from rung.batch.duck import Span
+from rung.batch.proof.closed_steps import differing_marks, with_closed_steps
 from rung.batch.proof.compare import differing_attributes, differing_figures, differing_transactions
 from rung.batch.proof.examine import Examiner
 from rung.batch.proof.examined import Examined
 from rung.batch.proof.report import FORMAT, Report, causes_of, finding_of
 from rung.batch.proof.surveyed import Surveyed, survey_to_files
 from rung.batch.resolve import resolve
+from rung.batch.settlement.closed import Closed, those_shown
 from rung.batch.snapshots import Snapshot, version_key
 from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog, CountedVersion
@@ -57,8 +59,9 @@ def verify(workshop: Workshop, report_id: str, told: Callable[[str], object]) ->
         told: Is told what is being done.
 
     Raises:
-        CatalogMoved: a campaign was applied meanwhile.
+        CatalogMoved: the campaigns changed meanwhile.
         LakeError: the lake cannot be read, or cannot be brought up to the store's positions.
+        SettledDamaged: the result of a closed period is missing, or is not what was written.
         SnapshotDamaged: see `rung.batch.aggregate`.
     """
     started_at = workshop.clock()
@@ -73,11 +76,17 @@ def verify(workshop: Workshop, report_id: str, told: Callable[[str], object]) ->
         told("aggregating the lake")
         done = workshop.aggregate_to(dict(surveyed.ends))
         told("comparing")
-        candidates, figures, transactions = _compare(workshop, catalog, surveyed, done.snapshot)
+        closed = list(those_shown(workshop.folder, catalog))
+        candidates, figures, transactions = _compare(workshop, catalog, surveyed, done.snapshot, closed)
         told(f"examining {len(candidates.users):,} users")
-        found = examine_all(workshop, catalog, done.snapshot.disowned, candidates.users, candidates.strangers)
+        found = examine_all(
+            workshop, catalog, done.snapshot.disowned, candidates.users, candidates.strangers, closed
+        )
     finally:
         shutil.rmtree(scratch)
+    if any(one.causes for one in found) and workshop.store.catalog()[0] != revision:
+        # What was applied meanwhile may have been judged by what the new catalog declares.
+        raise CatalogMoved("the campaigns changed while users were compared: verify again")
     names = {
         series: (counted.campaign.name, counted.version.number, name)
         for counted in catalog.versions
@@ -108,17 +117,19 @@ def _name(counted: CountedVersion) -> str:
 
 
 def _compare(
-    workshop: Workshop, catalog: Catalog, surveyed: Surveyed, snapshot: Snapshot
+    workshop: Workshop, catalog: Catalog, surveyed: Surveyed, snapshot: Snapshot, closed: Sequence[Closed]
 ) -> tuple[_Candidates, int, int]:
     """Return who differs, and how many figures and transactions were compared."""
     versions = [counted for counted in catalog.versions if counted.complete]
     expected = _expected(workshop, versions, catalog, surveyed, snapshot)
     users, figures = differing_figures(workshop.engine, versions, expected, surveyed.figures)
+    for one in closed:
+        users += differing_marks(workshop.engine, one, surveyed.figures)
     merged = {partition: workshop.snapshots.paths(names) for partition, names in snapshot.merged.items()}
     more, strangers, transactions = differing_transactions(
         workshop.engine, merged, snapshot.disowned, surveyed.transactions, catalog.kept_from
     )
-    told = differing_attributes(workshop.engine, workshop.lake.state(), surveyed)
+    told = differing_attributes(workshop.engine, workshop.lake.state(), catalog, surveyed)
     by_user, nobodys = _owners_of(workshop, strangers, merged)
     everyone = sorted({*users, *more, *told, *by_user})
     return _Candidates(everyone, by_user, nobodys), figures, transactions
@@ -139,7 +150,7 @@ def _expected(
     ]
     if surveyed.later:
         ends = {partition: max(users.values()) for partition, users in surveyed.later.items()}
-        archive_up_to(workshop.log, workshop.lake, catalog, ends)
+        archive_up_to(workshop.log, workshop.lake, ends)
     added = [
         _later(workshop, versions, catalog, surveyed, snapshot, partition) for partition in surveyed.later
     ]
@@ -159,7 +170,8 @@ def _later(
     first = snapshot.positions[partition]
     files = [file.path for file in workshop.lake.state().of_partition(partition, first, max(users.values()))]
     known = workshop.snapshots.paths(snapshot.merged[partition])
-    workshop.engine.merge(Span(partition, first, first, files, known, users), resolve)
+    declared = catalog.declarations(partition)
+    workshop.engine.merge(Span(partition, first, first, files, declared, known, users), resolve)
     return workshop.engine.figures(
         versions, catalog.attributes, whole=False, disowned=snapshot.disowned.get(partition, [])
     )
@@ -195,8 +207,11 @@ def examine_all(
     disowned: Mapping[int, Sequence[str]],
     users: Sequence[str],
     strangers: Mapping[str, Sequence[str]],
+    closed: Sequence[Closed],
 ) -> list[Examined]:
     """Examine users as they are now, with the lake brought up to what their records claim.
+
+    `closed` are the periods that the catalog has as closed.
 
     Raises:
         Overtaken: the store runs ahead faster than the lake can follow.
@@ -206,12 +221,12 @@ def examine_all(
         waiting = list(users[first : first + _EXAMINED_AT_ONCE])
         for _ in range(_CATCH_UPS_MAX):
             ends = {partition: offset + 1 for partition, offset in workshop.store.reached().items()}
-            archive_up_to(workshop.log, workshop.lake, catalog, ends)
+            archive_up_to(workshop.log, workshop.lake, ends)
             with Examiner(
                 workshop.engine, workshop.lake.state(), workshop.store, catalog, disowned
             ) as examiner:
                 done, waiting = examiner.examine(waiting, examiner.events_of(waiting), strangers)
-                found += done
+                found += with_closed_steps(workshop.engine, closed, done)
             if not waiting:
                 break
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from rung.batch.proof.report import Reports
 from rung.batch.retention.erasing import Erasing
 from rung.batch.settlement.settled import Settled, check_rows, replace_manifest, sha256_of, write_rows
 from rung.batch.workshop import Workshop
+from rung.campaign.declared import Declarations
 from rung.faultpoints import passing
 from rung.lake.port import LakeFile, LakeState
 from rung.lake.rows import REJECTED, SCHEMA, USER_ATTRIBUTES
@@ -29,7 +30,9 @@ from rung.store.records import (
     encode_transactions,
     encode_user_attributes,
 )
+from rung.transaction.attributes import known_value, read_object
 from rung.transaction.merge import StoredTransactions
+from rung.transaction.reasons import Reason
 from rung.transaction.routing import partition_of
 
 _TRANSACTIONS_AT_ONCE: Final = 90
@@ -55,11 +58,14 @@ def transactions_of(engine: DuckEngine, state: LakeState, erasing: Erasing) -> l
 def rename_in_lake(workshop: Workshop, erasing: Erasing) -> tuple[int, int]:
     """Write anew the files of the lake that name the user, and return how many files and events that were.
 
-    Attributes that were told of the user become none; the events stay where they are.
+    Attributes that were told of the user become none; the events stay where they are, and what was rejected
+    stays so.
     """
+    catalog = workshop.catalog()
     files = events = 0
     for file in _files_with(workshop.engine, workshop.lake.state(), erasing):
-        rows, changed = _renamed_rows(workshop.lake.read(file), erasing)
+        declared = catalog.declarations(file.partition)
+        rows, changed = _renamed_rows(workshop.lake.read(file), erasing, declared)
         if changed:
             passing("erasing_lake")
             workshop.lake.replace(file, rows)
@@ -81,15 +87,24 @@ def _files_with(engine: DuckEngine, state: LakeState, erasing: Erasing) -> list[
     return [file for file in state.files if file.path in paths]
 
 
-def _renamed_rows(rows: pa.Table, erasing: Erasing) -> tuple[pa.Table, int]:
-    names = ("user_id", "kind", "attributes", "detail", "payload")
+def _renamed_rows(rows: pa.Table, erasing: Erasing, declared: Declarations) -> tuple[pa.Table, int]:
+    names = ("offset", "user_id", "kind", "attributes", "sequence", "reason", "detail", "payload")
     columns: dict[str, list[Any]] = {name: rows.column(name).to_pylist() for name in names}
     changed = 0
     for index, (user_id, kind) in enumerate(zip(columns["user_id"], columns["kind"], strict=True)):
         if user_id == erasing.user_id:
             columns["user_id"][index] = erasing.pseudonym
             if kind == USER_ATTRIBUTES:
-                columns["attributes"][index] = "{}"
+                told = read_object(columns["attributes"][index].encode(), "user_attributes")
+                due = declared.at(columns["offset"][index]).user_attributes
+                if all(
+                    known_value(told[name], type_) is not None for name, type_ in due.items() if name in told
+                ):
+                    columns["attributes"][index] = "{}"
+                else:
+                    # Without what made it wrong it would be taken for right.
+                    for name, value in _ERASED.items():
+                        columns[name][index] = value
             changed += 1
         elif kind == REJECTED:
             before = columns["payload"][index], columns["detail"][index]
@@ -98,6 +113,18 @@ def _renamed_rows(rows: pa.Table, erasing: Erasing) -> tuple[pa.Table, int]:
             changed += before != after
     table: dict[str, Any] = {name: columns.get(name, rows.column(name)) for name in SCHEMA.names}
     return pa.table(table, schema=SCHEMA), changed
+
+
+_ERASED: Final[Mapping[str, object]] = {
+    "user_id": None,
+    "kind": REJECTED,
+    "attributes": None,
+    "sequence": None,
+    "reason": Reason.ATTRIBUTE_TYPE.value,
+    "detail": "erased",
+    "payload": b"{}",
+}
+"""What becomes of a rejected event that told attributes of the user."""
 
 
 def move_user(store: Store, erasing: Erasing, partition: int) -> None:

@@ -7,6 +7,7 @@ short goes on with the same name.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from secrets import token_hex
 from typing import Final, Protocol, runtime_checkable
@@ -18,6 +19,7 @@ from rung.transaction.routing import partition_of
 
 _NAME: Final = "erasing.json"
 _PREFIX: Final = "erased-"
+_PSEUDONYM: Final = re.compile(rf"{_PREFIX}[0-9a-f]{{16}}")
 
 
 @runtime_checkable
@@ -61,6 +63,11 @@ def pseudonym_for(user_id: str, partitions: int) -> str:
         name = f"{_PREFIX}{token_hex(8)}"
         if partition_of(name.encode(), partitions) == due:
             return name
+
+
+def is_pseudonym(user_id: str) -> bool:
+    """Tell whether an id was put in place of an erased user's."""
+    return _PSEUDONYM.fullmatch(user_id) is not None
 
 
 def unfinished(folder: Path) -> Erasing | None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from rung.batch.holdings import holdings
 from rung.batch.proof.report import Reports
-from rung.batch.settlement.settled import closed_files
+from rung.batch.settlement.settled import closed_periods
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import MICROSECONDS_PER_DAY, MICROSECONDS_PER_SECOND, TIME_MIN, Period
 from rung.campaign.catalog import Catalog
@@ -110,19 +110,15 @@ def _unclosed(workshop: Workshop, catalog: Catalog, after: Catalog, notes: list[
             for ordinal in range(before[number].periods[0], counted.periods[0])
             if (period := Period(campaign.calendar.kind, ordinal)) and _serves(campaign, period, number)
         ]
-        first = _first_closed(workshop, campaign)
-        if first is None:
+        closed = closed_periods(workshop.folder, campaign)
+        if not closed:
             if newly:
                 notes.append(
                     f"campaign {name} never closed a period: the results of those that are pruned are "
                     "written nowhere; the lake gives them"
                 )
             continue
-        unclosed = [
-            period
-            for period in newly
-            if period >= first and not closed_files(workshop.folder, name, period).exists()
-        ]
+        unclosed = [period for period in newly if period >= closed[0] and period not in closed]
         for period in unclosed[:_SHOWN_MAX]:
             yield f"period {period} of campaign {name} is not closed: run `rung batch close {name} {period}`"
         if len(unclosed) > _SHOWN_MAX:
@@ -132,17 +128,6 @@ def _unclosed(workshop: Workshop, catalog: Catalog, after: Catalog, notes: list[
 def _serves(campaign: Campaign, period: Period, number: int) -> bool:
     version = campaign.version_counting(period)
     return version is not None and version.number == number
-
-
-def _first_closed(workshop: Workshop, campaign: Campaign) -> Period | None:
-    folder = workshop.folder / "closed" / campaign.name
-    kind = campaign.calendar.kind
-    found = [
-        Period.parse(one.name, kind)
-        for one in (folder.iterdir() if folder.exists() else ())
-        if (one / "manifest.json").exists()
-    ]
-    return min(found, default=None)
 
 
 def move_horizon(workshop: Workshop, kept_from: int, who: str, reason: str) -> Catalog:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from rung.batch.aggregate import disowned_by, owners_in
-from rung.batch.duck import Claim, contested_claims, parquet
+from rung.batch.claims import Claim, contested_claims
 from rung.batch.resolve import transaction_events
 from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog, CountedVersion
@@ -110,20 +110,24 @@ class LakeHistories:
         return int(self.partitions[row]), int(self.offsets[row])
 
 
-def events_of(workshop: Workshop, ids: Sequence[bytes], ends: Mapping[int, int]) -> pa.Table:
+def events_of(
+    workshop: Workshop, catalog: Catalog, ids: Sequence[bytes], ends: Mapping[int, int]
+) -> pa.Table:
     """Return all events of transactions before `ends`, sorted by transaction, partition and offset.
 
-    All of the lake is looked through for them: whoever settles seldom, looks seldom.
+    The catalog tells which were rejected for their attributes' types. All of the lake is looked through for
+    them: whoever settles seldom, looks seldom.
     """
     state = workshop.lake.state()
     columns = ", ".join(f'"{name}"' for name in _NO_ROWS.column_names[3:])
     parts = [
         f"""SELECT {partition}::INTEGER AS "partition", "offset", epoch_us("appended_at") AS "appended_at",
           {columns}
-        FROM {parquet([file.path for file in files])}
-        WHERE "kind" = '{TRANSACTION}' AND "offset" < {end}"""
+        FROM {events}"""
         for partition, end in ends.items()
-        if (files := state.of_partition(partition, 0, end))
+        if (files := [file.path for file in state.of_partition(partition, 0, end)])
+        for declared in [catalog.declarations(partition)]
+        for events in [workshop.engine.events(TRANSACTION, files, declared, f'"offset" < {end}')]
     ]
     if not parts:
         return _NO_ROWS

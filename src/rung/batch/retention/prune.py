@@ -83,7 +83,7 @@ def prune(
     """
     applied = workshop.store.applied()
     ends = {partition: state.offset + 1 for partition, state in applied.items()}
-    archive_up_to(workshop.log, workshop.lake, workshop.catalog(), ends)
+    archive_up_to(workshop.log, workshop.lake, ends)
     horizon = plan_horizon(workshop)
     if horizon.refusals:
         raise PruneRefused(horizon.refusals)

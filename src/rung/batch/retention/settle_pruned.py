@@ -156,10 +156,10 @@ def _decided(workshop: Workshop, waiting: Sequence[Quarantined]) -> _Decided:
     revision, record = store.catalog()
     catalog = Catalog.decode(record)
     ends = {partition: state.offset + 1 for partition, state in store.applied().items()}
-    archive_up_to(workshop.log, workshop.lake, catalog, ends)
+    archive_up_to(workshop.log, workshop.lake, ends)
     # What a worker could read once is read without a look at what is declared since.
     ids = decode([event.payload for event in waiting], {}, {}).transactions.transaction_ids
-    rows, disowned = owned(workshop, events_of(workshop, distinct(ids)[0], ends))
+    rows, disowned = owned(workshop, events_of(workshop, catalog, distinct(ids)[0], ends))
     history = LakeHistories.of(rows, catalog)
     keys = history.keys
     stored = store.transactions(keys)

@@ -19,7 +19,7 @@ from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog
 from rung.faultpoints import passing
 from rung.store.again import until_stored
-from rung.store.corrections import MARKS, token_of
+from rung.store.marks import MARKS, steps_marks, token_of
 from rung.store.port import Change, Entries, Store
 from rung.store.records import decode_figures, decode_transactions, encode_figures
 from rung.transaction.history import Mask
@@ -52,6 +52,12 @@ class Stale:
         )
         done = [token_of(correction_id(counted)) for counted in catalog.versions if counted.backfilled]
         self._done = np.array(done, dtype=np.uint64)
+        self._steps_marks = [
+            (mark.token, counted.periods[0])
+            for counted in catalog.versions
+            if counted.pruned_from is not None
+            for mark in steps_marks(counted)
+        ]
 
     def transactions(self, records: Sequence[bytes]) -> Mask:
         """Tell which transactions' steps all lie before what is kept."""
@@ -61,8 +67,13 @@ class Stale:
         return np.maximum.reduceat(histories.ats, histories.starts) < self._kept_from
 
     def figures(self, found: NDArray[np.void]) -> Mask:
-        """Tell which figures are of periods that their version does not count, or marks of what is done."""
+        """Tell which figures are of periods that their version does not count, or marks of what is done.
+
+        The marks of closed periods go with the figures of these.
+        """
         marks = (found["series"] == MARKS) & np.isin(found["token"], self._done)
+        for token, first in self._steps_marks:
+            marks |= (found["series"] == MARKS) & (found["token"] == token) & (found["period"] < first)
         if not len(self._series):
             return marks
         place = np.minimum(np.searchsorted(self._series, found["series"]), len(self._series) - 1)

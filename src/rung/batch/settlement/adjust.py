@@ -20,13 +20,12 @@ from functools import partial
 from typing import Final
 
 from rung.batch.duck import parquet
-from rung.batch.settlement.closed import Closed, read_closed
+from rung.batch.settlement.closed import Closed, read_closed, step_columns
 from rung.batch.settlement.results import (
     RATE_PERCENT,
     frozen_attributes,
     measure_columns,
     results,
-    step_columns,
 )
 from rung.batch.settlement.settled import (
     FORMAT,
@@ -46,7 +45,7 @@ from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period
 from rung.campaign.counted import CountedVersion
 from rung.campaign.model import Campaign
-from rung.status.ladder import Ladder
+from rung.status.ladder import Ladder, of_nobody
 
 _MEASURE: Final = "measure."
 
@@ -148,5 +147,4 @@ def _settled_sql(closed: Closed, files: Sequence[Settled]) -> str:
 def _rate_of_nothing(counted: CountedVersion) -> str:
     """Return the rate of a user who has counted nothing, and whose attributes nobody knows."""
     ladder = Ladder(counted.version.reward, counted.campaign.user_attributes)
-    nothing = dict.fromkeys((measure.name for measure in counted.version.measures), 0)
-    return ladder.percent(ladder.statuses(nothing))
+    return ladder.percent(of_nobody(counted))

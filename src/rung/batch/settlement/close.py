@@ -1,7 +1,8 @@
 """Close a counting period: write the result of every user once and for all, when nothing is missing from it.
 
 A period is provisional, closing while this job holds the lease and works on it, and closed as soon as the
-manifest is there. A job that dies leaves it provisional.
+manifest is there. A job that dies before that leaves it provisional. Then what each user has met is kept in
+the store, so that statuses tell it (`rung.batch.settlement.kept_steps`); a job that dies there is run again.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rung.batch.forecast.standings import told_sql
 from rung.batch.proof.report import Reports
-from rung.batch.settlement.closed import Closed, find_closed, outside_text
-from rung.batch.settlement.results import results, step_columns
+from rung.batch.settlement.closed import Closed, find_closed, outside_text, step_columns
+from rung.batch.settlement.kept_steps import Keeping, keep_steps
+from rung.batch.settlement.results import results
 from rung.batch.settlement.settled import (
     FORMAT,
     ClosedManifest,
@@ -31,6 +32,7 @@ from rung.batch.settlement.settled import (
     settle,
 )
 from rung.batch.settlement.zoned import days_after, local_text
+from rung.batch.told import told_sql
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import MICROSECONDS_PER_SECOND, Period
 from rung.campaign.counted import CountedVersion
@@ -104,12 +106,31 @@ def close(
     Raises:
         SettleRefused: the period cannot be closed now; all reasons are given.
         SettledDamaged: it is closed, and its result is not what was written.
+        CatalogRefused: it is closed, and another version serves it by now.
+        Overtaken: it is closed, and a user was changed by others at every attempt to keep what it has met.
         LakeError: the lake lacks events, and the log has them no more; or it cannot be read.
         CatalogMoved: the campaigns changed meanwhile.
     """
-    found = find_closed(workshop, campaign, period)
-    if found is not None:
-        return found, False
+    found = find_closed(workshop.folder, workshop.catalog(), campaign, period)
+    closed = _written(workshop, campaign, period, closing, agreed, told) if found is None else found
+    subject = f"{campaign.name} {period}"
+    keeping = Keeping(
+        workshop.store, workshop.log.partitions, workshop.clock, closing.who, "batch.close", subject
+    )
+    keep_steps(keeping, [closed], lambda count: told(f"kept what {count:,} users have met"))
+    counted = workshop.catalog().version(campaign.name, closed.counted.version.number)
+    return Closed(closed.files, closed.manifest, counted), found is None
+
+
+def _written(
+    workshop: Workshop,
+    campaign: Campaign,
+    period: Period,
+    closing: Closing,
+    agreed: Callable[[CountedVersion], object],
+    told: Callable[[str], object],
+) -> Closed:
+    """Write the result of a period if nothing stands against it."""
     counted = _counted(workshop, campaign, period)
     if reasons := tuple(_reasons(workshop, counted, period, closing)):
         raise SettleRefused(reasons)
@@ -120,11 +141,12 @@ def close(
     told("aggregating the lake")
     snapshot = workshop.aggregate_to(ends).snapshot
     told("computing the result of every user")
-    rows = results(workshop, snapshot, counted, period, told_sql(workshop.lake.state(), ends))
+    users = told_sql(workshop.engine, workshop.lake.state(), workshop.catalog(), ends)
+    rows = results(workshop, snapshot, counted, period, users)
     files = closed_files(workshop.folder, campaign.name, period)
     origin = origin_of(counted, period, snapshot)
     manifest = settle(files, rows, partial(_manifest, origin, counted, rows, workshop.clock(), closing.who))
-    return Closed(files, manifest, counted), True
+    return Closed(files, manifest, counted)
 
 
 def _manifest(

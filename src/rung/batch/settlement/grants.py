@@ -20,9 +20,8 @@ from pyarrow import csv
 
 from rung.batch.duck import parquet
 from rung.batch.settlement.cash_back import cash_back_sql, met_column, rate_texts
-from rung.batch.settlement.closed import Closed, read_closed
+from rung.batch.settlement.closed import Closed, read_closed, step_column
 from rung.batch.settlement.purchases import DISOWNED, purchases_sql
-from rung.batch.settlement.results import step_column
 from rung.batch.settlement.settled import (
     FORMAT,
     GrantsManifest,
@@ -44,7 +43,7 @@ from rung.batch.snapshots import Snapshot
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period
 from rung.campaign.model import Campaign, Effective
-from rung.status.ladder import Ladder
+from rung.status.ladder import of_nobody
 
 SCHEMA: Final = pa.schema(
     [
@@ -228,12 +227,10 @@ class _Granting:
 
         One whom nobody knew when the period was closed has counted nothing in it, and has no attributes.
         """
-        version, campaign = self._counted.version, self._counted.campaign
-        ladder = Ladder(version.reward, campaign.user_attributes)
-        unknown = ladder.statuses(dict.fromkeys((measure.name for measure in version.measures), 0))
+        steps = self._counted.version.reward.steps
         met = "".join(
             f', coalesce(c."{step_column(step.name)}", {str(status.met).upper()}) AS "{met_column(index)}"'
-            for index, (step, status) in enumerate(zip(version.reward.steps, unknown, strict=True))
+            for index, (step, status) in enumerate(zip(steps, of_nobody(self._counted), strict=True))
         )
         return f"""
         SELECT u."user_id"{met} FROM (SELECT DISTINCT "user_id" FROM "purchases") u

@@ -27,6 +27,7 @@ from rung.batch.forecast.standings import (
 )
 from rung.batch.proof.verify import CatalogMoved
 from rung.batch.settlement.cash_back import met_column, rate_texts
+from rung.batch.settlement.closed import step_columns
 from rung.batch.snapshots import Snapshot, version_key
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period
@@ -35,11 +36,6 @@ from rung.campaign.counted import CountedVersion
 RATE_PERCENT: Final = "rate_percent"
 _USER: Final = "user."
 _PRUNED: Final = "pruned_figures"
-
-
-def step_column(name: str) -> str:
-    """Return the name of a step's column."""
-    return f"step.{name}"
 
 
 def measure_columns(counted: CountedVersion) -> list[str]:
@@ -52,11 +48,6 @@ def attribute_columns(counted: CountedVersion) -> list[str]:
     steps = counted.version.reward.steps
     used = {name for step in steps if step.when is not None for name in step.when.names}
     return [f"{_USER}{name}" for name in counted.campaign.user_attributes if f"{_USER}{name}" in used]
-
-
-def step_columns(counted: CountedVersion) -> list[str]:
-    """Return the columns of a version's steps."""
-    return [step_column(step.name) for step in counted.version.reward.steps]
 
 
 def results(

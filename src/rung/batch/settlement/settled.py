@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from rung.batch.snapshots import Snapshot
 from rung.campaign.calendar import Period
 from rung.campaign.counted import CountedVersion
+from rung.campaign.model import Campaign
 from rung.durable import sync
 from rung.faultpoints import passing
 
@@ -160,6 +161,17 @@ def closed_files(folder: Path, campaign: str, period: Period) -> Settled:
     """Return where the result of a counting period is, once it is closed."""
     found = folder / "closed" / campaign / str(period)
     return Settled(found / "result.parquet", found / "manifest.json")
+
+
+def closed_periods(folder: Path, campaign: Campaign) -> list[Period]:
+    """Return the counting periods of a campaign that are closed, in their order."""
+    found = folder / "closed" / campaign.name
+    kind = campaign.calendar.kind
+    return sorted(
+        Period.parse(one.name, kind)
+        for one in (found.iterdir() if found.exists() else ())
+        if (one / "manifest.json").exists()
+    )
 
 
 def adjustment_files(folder: Path, campaign: str, period: Period, number: int) -> Settled:

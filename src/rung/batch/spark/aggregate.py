@@ -21,7 +21,7 @@ from rung.batch.aggregate import (
 from rung.batch.archive import archive_up_to
 from rung.batch.duck import Span
 from rung.batch.resolve import resolve
-from rung.batch.snapshots import FORMAT, FileMark, Snapshot, Snapshots, version_key
+from rung.batch.snapshots import FORMAT, FileMark, Snapshot, Snapshots, judged_by, version_key
 from rung.batch.spark.engine import SparkEngine
 from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog
@@ -45,7 +45,7 @@ def aggregate_on_spark(
         SparkFailed: Spark cannot do it.
     """
     catalog = workshop.catalog()
-    archive_up_to(workshop.log, workshop.lake, catalog, ends)
+    archive_up_to(workshop.log, workshop.lake, ends)
     lake = workshop.lake.state()
     files = [file for partition, end in ends.items() for file in lake.of_partition(partition, 0, end)]
     check_files(workshop.lake, files, workshop.engine.threads)
@@ -64,7 +64,13 @@ def aggregate_with(
     """Make a snapshot of what the lake has before `ends`; see `rung.batch.aggregate.aggregate`."""
     check_coverage(lake, ends)
     spans = [
-        Span(partition, 0, end, [file.path for file in lake.of_partition(partition, 0, end)])
+        Span(
+            partition,
+            0,
+            end,
+            [file.path for file in lake.of_partition(partition, 0, end)],
+            catalog.declarations(partition),
+        )
         for partition, end in sorted(ends.items())
     ]
     number, folder = snapshots.begin()
@@ -106,6 +112,7 @@ def aggregate_with(
         rejected,
         figures,
         disowned,
+        {span.partition: judged_by(span.declared, span.end) for span in spans},
         dict(sorted(files.items())),
     )
     passing("snapshot_made")

@@ -26,7 +26,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from rung.batch import sql
-from rung.batch.duck import FIGURES_SCHEMA, MERGED_SCHEMA, Claim, Resolve, Span, contested_claims
+from rung.batch.claims import Claim, contested_claims
+from rung.batch.duck import FIGURES_SCHEMA, MERGED_SCHEMA, Resolve, Span
 from rung.batch.spark.session import SparkFailed, said
 from rung.batch.spark.sql import to_spark
 from rung.campaign.catalog import CountedVersion
@@ -36,6 +37,7 @@ from rung.lake.rows import TRANSACTION
 from rung.plan.compile import HISTORIES
 
 _LAKE: Final = "lake"
+_JUDGED: Final = "judged"
 _LAKE_COLUMNS: Final = (
     "partition INT, offset BIGINT, appended_at TIMESTAMP, kind STRING, transaction_id STRING, user_id STRING,"
     " status ARRAY<TINYINT>, at ARRAY<BIGINT>, amount ARRAY<BIGINT>, attributes STRING"
@@ -79,15 +81,33 @@ class SparkEngine:
             f"""SELECT f.* FROM files f JOIN (VALUES {ends}) AS s (partition, end)
             ON f.partition = s.partition AND f.offset < s.end WHERE f.kind = '{TRANSACTION}'""",
         )
-        self._view(sql.EVENTS, f"SELECT {_NAMED}, offset, {_KEPT} FROM {_LAKE}")
+        self._judge(spans)
+        self._view(sql.EVENTS, f"SELECT {_NAMED}, offset, {_KEPT} FROM {_JUDGED}")
         self._view(sql.KNOWN, f"SELECT * FROM {sql.EVENTS} WHERE FALSE")
+
+    def _judge(self, spans: Sequence[Span]) -> None:
+        """Leave out events that were rejected because an attribute was not of its declared type."""
+        types = {name: one.type for span in spans[:1] for name, one in span.declared.attributes.items()}
+        kept = f"SELECT * FROM {_LAKE}"
+        if types:
+            columns = '"partition", "attributes"'
+            self._computed(sql.TEXTS, sql.texts(f'"{_LAKE}"', columns, types))
+            afters = {name: f'CASE "partition" {_whens(spans, name)} END' for name in types}
+            with _reading():
+                misfits = self._session.sql(to_spark(sql.misfits(columns, afters)).query).toArrow()
+            self._drop_kept()
+            if misfits.num_rows:
+                self._given("misfits", misfits, "partition INT, attributes STRING, after BIGINT")
+                kept += """ e LEFT ANTI JOIN misfits m ON e.partition = m.partition
+                AND e.attributes = m.attributes AND e.offset > m.after"""
+        self._view(_JUDGED, kept)
 
     def contested(self) -> list[Claim]:
         """Return the claims of all transactions of which events stand in more than one partition."""
         self._view(
             sql.CLAIMS,
             f"""SELECT transaction_id, partition, user_id, unix_micros(appended_at) AS appended_at
-            FROM {_LAKE}""",
+            FROM {_JUDGED}""",
         )
         self._computed(sql.CLAIMED, sql.claimed())
         with _reading():
@@ -112,9 +132,7 @@ class SparkEngine:
             CAST(before AS BIGINT) AS before, transaction_id.partition AS partition FROM {sql.MERGED}"""
         )
         self._write(flat, "merged")
-        for frame in self._kept:
-            frame.unpersist()
-        self._kept.clear()
+        self._drop_kept()
         self._read_merged()
         return rejected
 
@@ -164,9 +182,7 @@ class SparkEngine:
             user_id.partition AS partition FROM summed"""
         )
         self._write(flat, "figures")
-        for frame in self._kept:
-            frame.unpersist()
-        self._kept.clear()
+        self._drop_kept()
 
     def figures(self, partition: int) -> pa.Table:
         """Return a partition's figures of the version that was counted last, sorted as DuckDB's are."""
@@ -229,6 +245,12 @@ class SparkEngine:
         with _reading():
             self._session.sql(query).createOrReplaceTempView(name)
 
+    def _drop_kept(self) -> None:
+        """Forget the relations that were computed once."""
+        for frame in self._kept:
+            frame.unpersist()
+        self._kept.clear()
+
     def _write(self, frame: DataFrame, name: str) -> None:
         with _reading():
             folder = (self._folder / name).as_uri()
@@ -236,6 +258,11 @@ class SparkEngine:
 
     def _parts(self, name: str, partition: int) -> list[Path]:
         return sorted((self._folder / name / f"partition={partition}").glob("*.parquet"))
+
+
+def _whens(spans: Sequence[Span], name: str) -> str:
+    """Return the offset behind which an attribute is declared, for each partition."""
+    return " ".join(f"WHEN {span.partition} THEN {span.declared.attributes[name].after}" for span in spans)
 
 
 def _with_partition(merged: pa.Table, partition: int) -> pa.Table:

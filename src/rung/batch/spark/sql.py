@@ -11,12 +11,16 @@ from typing import Final, NamedTuple
 
 from sqlglot import ErrorLevel, exp, parse_one
 
+from rung.campaign.model import AttributeType
+from rung.transaction.attributes import INTEGER_MAX
+
 _INDEX: Final = "i"
 """What the source calls a lambda's second parameter, which counts from 1 there and from 0 in Spark."""
 
 _OWN: Final = frozenset(
     {"AGGREGATE", "ARRAY_POSITION", "ARRAYS_OVERLAP", "ARRAYS_ZIP", "CONV", "GET", "INLINE", "MD5"}
-    | {"REGEXP_REPLACE", "REVERSE", "SIZE", "SLICE", "SUBSTRING", "XXHASH64"}
+    | {"REGEXP_REPLACE", "REVERSE", "SCHEMA_OF_VARIANT", "SIZE", "SLICE", "SUBSTRING", "TRY_PARSE_JSON"}
+    | {"TRY_VARIANT_GET", "VARIANT_GET", "XXHASH64"}
 )
 """Functions of Spark that are written here by name."""
 
@@ -155,11 +159,37 @@ def _token(node: exp.Expr) -> exp.Expr:
     return exp.cast(_call("CONV", swapped, _number(16), exp.Neg(this=_number(10))), "BIGINT")
 
 
+def _attribute(node: exp.Expr) -> exp.Expr:
+    """The value of an attribute if it is of its type: of JSON, only a variant still knows the type."""
+    for kind, (name, type_) in _ATTRIBUTES.items():
+        if _is_call(node, f"ATTRIBUTE_{kind.value}"):
+            told, attribute = node.expressions
+            parsed, place = _call("TRY_PARSE_JSON", told), exp.Literal.string(f"$.{attribute.name}")
+            found = _call("VARIANT_GET", parsed, place, exp.Literal.string("variant"))
+            value = _call("TRY_VARIANT_GET", parsed.copy(), place.copy(), exp.Literal.string(type_))
+            fits: exp.Expr = exp.EQ(
+                this=_call("SCHEMA_OF_VARIANT", found), expression=exp.Literal.string(name)
+            )
+            if kind is AttributeType.INTEGER:
+                bound = exp.Literal.number(INTEGER_MAX)
+                within = exp.Between(this=value, low=exp.Neg(this=bound), high=bound.copy())
+                fits = exp.and_(fits, within)
+            return exp.Case(ifs=[exp.If(this=fits, true=value.copy())])
+    return node
+
+
 def _unsigned(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.DataType) and node.this is exp.DType.UBIGINT:
         return exp.DataType.build("BIGINT")
     return node
 
+
+_ATTRIBUTES: Final = {
+    AttributeType.STRING: ("STRING", "string"),
+    AttributeType.INTEGER: ("BIGINT", "bigint"),
+    AttributeType.BOOLEAN: ("BOOLEAN", "boolean"),
+}
+"""What Spark calls the type of such a variant, and what it is read as."""
 
 _CHANGES: Final[tuple[Callable[[exp.Expr], exp.Expr], ...]] = (
     _hash,
@@ -172,6 +202,7 @@ _CHANGES: Final[tuple[Callable[[exp.Expr], exp.Expr], ...]] = (
     _list_sum,
     _parallel_lists,
     _token,
+    _attribute,
     _unsigned,
 )
 
@@ -185,7 +216,7 @@ def _minus_one(index: exp.Expr) -> exp.Expr:
 
 
 def _is_call(node: exp.Expr, name: str) -> bool:
-    return isinstance(node, exp.Anonymous) and node.name.upper() == name
+    return isinstance(node, exp.Anonymous) and node.name.upper() == name.upper()
 
 
 def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
