@@ -148,6 +148,7 @@ def test_two_versions_at_once() -> None:
                                 "add_percent": "0.5",
                                 "conditions": [
                                     {
+                                        "kind": "comparison",
                                         "expression": "payments >= 30",
                                         "met": False,
                                         "value": 12,
@@ -155,13 +156,14 @@ def test_two_versions_at_once() -> None:
                                         "remaining": 18,
                                     },
                                     {
+                                        "kind": "comparison",
                                         "expression": "services >= 3",
                                         "met": False,
                                         "value": 2,
                                         "target": 3,
                                         "remaining": 1,
                                     },
-                                    {"expression": "user.premium", "met": True},
+                                    {"kind": "check", "expression": "user.premium", "met": True},
                                 ],
                             },
                             {
@@ -187,6 +189,7 @@ def test_two_versions_at_once() -> None:
                                 "add_percent": "0.5",
                                 "conditions": [
                                     {
+                                        "kind": "comparison",
                                         "expression": "payments >= 50",
                                         "met": True,
                                         "value": 61,
@@ -201,6 +204,7 @@ def test_two_versions_at_once() -> None:
                                 "add_percent": "0.5",
                                 "conditions": [
                                     {
+                                        "kind": "comparison",
                                         "expression": "total >= 100000",
                                         "met": False,
                                         "value": 80_312,
@@ -225,9 +229,7 @@ def test_a_user_without_transactions() -> None:
             "name": "three",
             "met": False,
             "add_percent": "0.25",
-            "conditions": [
-                {"expression": "payments >= 3", "met": False, "value": 0, "target": 3, "remaining": 3}
-            ],
+            "conditions": [compared("payments >= 3", False, 0, 3, 3)],
         }
     ]
     figures = {"version": 0, "state": "provisional"}
@@ -389,20 +391,21 @@ versions:
 def compared(
     expression: str, met: bool, value: int | None, target: int, *remaining: int
 ) -> dict[str, object]:
-    shown: dict[str, object] = {"expression": expression, "met": met, "value": value, "target": target}
+    shown: dict[str, object] = {"kind": "comparison", "expression": expression, "met": met}
+    shown |= {"value": value, "target": target}
     return {**shown, "remaining": remaining[0]} if remaining else shown
 
 
 def checked(expression: str, met: bool) -> dict[str, object]:
-    return {"expression": expression, "met": met}
+    return {"kind": "check", "expression": expression, "met": met}
 
 
 def some(expression: str, met: bool, *parts: dict[str, object]) -> dict[str, object]:
-    return {"expression": expression, "met": met, "any_of": list(parts)}
+    return {"kind": "any_of", "expression": expression, "met": met, "any_of": list(parts)}
 
 
 def every(expression: str, met: bool, *parts: dict[str, object]) -> dict[str, object]:
-    return {"expression": expression, "met": met, "all_of": list(parts)}
+    return {"kind": "all_of", "expression": expression, "met": met, "all_of": list(parts)}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from cli.command import SPEC
+from rung.access.subjects import for_operator
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
 from rung.log.port import LogUnavailable
@@ -49,11 +50,11 @@ def test_the_catalog_of_the_snapshot() -> None:
     """A status is evaluated by the catalog that its snapshot names, however the catalog moves on."""
     store = WatchedStore()
     reader = StatusReader(store, 4)
-    assert reader.status(b"ann", AT).campaigns == ()
+    assert reader.status(for_operator(b"ann"), AT).campaigns == ()
     put(store, SPEC)
-    assert [one.campaign for one in reader.status(b"ann", AT).campaigns] == ["small"]
+    assert [one.campaign for one in reader.status(for_operator(b"ann"), AT).campaigns] == ["small"]
     put(store, SPEC.replace("small", "second"))
-    assert [one.campaign for one in reader.status(b"ann", AT).campaigns] == ["small", "second"]
+    assert [one.campaign for one in reader.status(for_operator(b"ann"), AT).campaigns] == ["small", "second"]
     assert list(reader.catalog().campaigns) == ["small", "second"]
 
 
@@ -64,8 +65,8 @@ def test_joint_reads() -> None:
     joint = JointReader(StatusReader(store, 4))
 
     async def ask() -> list[bytes]:
-        first = await asyncio.gather(*(joint.read(user) for user in (b"a", b"b", b"a")))
-        return [reading.user_id for reading in (*first, await joint.read(b"c"))]
+        first = await asyncio.gather(*(joint.read(for_operator(user)) for user in (b"a", b"b", b"a")))
+        return [reading.user_id for reading in (*first, await joint.read(for_operator(b"c")))]
 
     assert asyncio.run(ask()) == [b"a", b"b", b"a", b"c"]
     assert store.reads == [[b"a", b"b"], [b"c"]]
@@ -78,10 +79,12 @@ def test_a_failed_read_is_told_to_everyone() -> None:
 
     async def ask() -> None:
         store.error = StoreError("gone")
-        results = await asyncio.gather(joint.read(b"a"), joint.read(b"b"), return_exceptions=True)
+        results = await asyncio.gather(
+            joint.read(for_operator(b"a")), joint.read(for_operator(b"b")), return_exceptions=True
+        )
         assert [str(result) for result in results] == ["gone", "gone"]
         store.error = None
-        assert (await joint.read(b"a")).user_id == b"a"
+        assert (await joint.read(for_operator(b"a"))).user_id == b"a"
 
     asyncio.run(ask())
 
@@ -94,7 +97,7 @@ def test_a_cancelled_request(fails: bool) -> None:
 
     async def ask() -> None:
         store.error = StoreError("gone") if fails else None
-        given_up, kept = joint.read(b"a"), joint.read(b"b")
+        given_up, kept = joint.read(for_operator(b"a")), joint.read(for_operator(b"b"))
         given_up.cancel()
         if fails:
             with pytest.raises(StoreError):
@@ -112,9 +115,9 @@ def test_the_partitions_are_asked_again_with_the_catalog() -> None:
     store = WatchedStore()
     reader = StatusReader(store, counts.pop)
     assert counts == [8, 4]
-    assert {reader.read([b"ann"])[0].partition for _ in range(3)} == {partition_of(b"ann", 4)}
+    assert {reader.read([for_operator(b"ann")])[0].partition for _ in range(3)} == {partition_of(b"ann", 4)}
     put(store, SPEC)
-    assert reader.read([b"ann"])[0].partition == partition_of(b"ann", 8)
+    assert reader.read([for_operator(b"ann")])[0].partition == partition_of(b"ann", 8)
     assert counts == []
 
 
@@ -129,8 +132,8 @@ def test_partitions_that_nobody_knows_yet() -> None:
 
     reader = StatusReader(WatchedStore(), partitions)
     with pytest.raises(LogUnavailable):
-        reader.read([b"ann"])
-    assert reader.read([b"ann"])[0].user_id == b"ann"
+        reader.read([for_operator(b"ann")])
+    assert reader.read([for_operator(b"ann")])[0].user_id == b"ann"
 
 
 def in_threads(store: MemoryStore, threads: ThreadPoolExecutor, **limits: Any) -> JointReader:
@@ -160,9 +163,9 @@ def test_a_slow_read_holds_up_nobody() -> None:
 
         async def ask() -> None:
             joint = in_threads(store, threads, window_seconds=0.001)
-            slow = joint.read(b"slow")
+            slow = joint.read(for_operator(b"slow"))
             await asyncio.sleep(0.01)
-            assert [(await joint.read(user)).user_id for user in (b"a", b"b")] == [b"a", b"b"]
+            assert [(await joint.read(for_operator(user))).user_id for user in (b"a", b"b")] == [b"a", b"b"]
             assert not slow.done()
             store.go.set()
             assert (await slow).user_id == b"slow"
@@ -178,9 +181,11 @@ def test_a_window_gathers() -> None:
 
         async def ask() -> None:
             joint = in_threads(store, threads, window_seconds=0.1)
-            first = joint.read(b"a")
+            first = joint.read(for_operator(b"a"))
             await asyncio.sleep(0.01)
-            found = await asyncio.gather(first, joint.read(b"b"), joint.read(b"a"))
+            found = await asyncio.gather(
+                first, joint.read(for_operator(b"b")), joint.read(for_operator(b"a"))
+            )
             assert [reading.user_id for reading in found] == [b"a", b"b", b"a"]
 
         asyncio.run(ask())
@@ -196,14 +201,14 @@ def test_requests_gather_while_reads_are_under_way() -> None:
             joint = in_threads(store, threads, window_seconds=0.001, patience_seconds=0.1)
             slow: list[asyncio.Future[Reading]] = []
             for user in (b"a", b"b"):
-                slow.append(joint.read(user))
+                slow.append(joint.read(for_operator(user)))
                 await asyncio.sleep(0.02)
-            third = joint.read(b"c")
+            third = joint.read(for_operator(b"c"))
             await asyncio.sleep(0.02)
-            gathered = await asyncio.gather(third, joint.read(b"d"))
+            gathered = await asyncio.gather(third, joint.read(for_operator(b"d")))
             assert not any(read.done() for read in slow)
             assert [reading.user_id for reading in gathered] == [b"c", b"d"]
-            last = joint.read(b"e")
+            last = joint.read(for_operator(b"e"))
             await asyncio.sleep(0.02)
             store.go.set()
             assert [(await read).user_id for read in (*slow, last)] == [b"a", b"b", b"e"]
@@ -238,7 +243,7 @@ def test_reads_in_the_loop() -> None:
         found: list[list[str]] = []
         for name in ("small", "second"):
             put(store, SPEC.replace("small", name))
-            both = await asyncio.gather(joint.read(b"a"), joint.read(b"b"))
+            both = await asyncio.gather(joint.read(for_operator(b"a")), joint.read(for_operator(b"b")))
             assert [reading.user_id for reading in both] == [b"a", b"b"]
             found.append([one.campaign for one in both[0].status(AT).campaigns])
         return found
@@ -255,7 +260,7 @@ def test_a_full_read_does_not_wait(window_seconds: float) -> None:
 
         async def ask() -> None:
             joint = in_threads(store, threads, window_seconds=window_seconds, users_max=3)
-            found = await asyncio.gather(*(joint.read(user) for user in users))
+            found = await asyncio.gather(*(joint.read(for_operator(user)) for user in users))
             assert [reading.user_id for reading in found] == users
 
         asyncio.run(ask())
@@ -269,13 +274,13 @@ def test_too_many_reads() -> None:
 
         async def ask() -> None:
             joint = in_threads(store, threads, reads_max=1)
-            slow = joint.read(b"slow")
+            slow = joint.read(for_operator(b"slow"))
             await asyncio.sleep(0.001)
             with pytest.raises(StoreBusy, match="1 reads are under way already"):
-                await joint.read(b"a")
+                await joint.read(for_operator(b"a"))
             store.go.set()
             assert (await slow).user_id == b"slow"
-            assert (await joint.read(b"a")).user_id == b"a"
+            assert (await joint.read(for_operator(b"a"))).user_id == b"a"
 
         asyncio.run(ask())
 
@@ -288,11 +293,15 @@ def test_a_failed_read_in_a_thread() -> None:
         async def ask() -> None:
             joint = in_threads(store, threads)
             store.error = StoreBusy("throttled")
-            given_up, *kept = joint.read(b"a"), joint.read(b"a"), joint.read(b"b")
+            given_up, *kept = (
+                joint.read(for_operator(b"a")),
+                joint.read(for_operator(b"a")),
+                joint.read(for_operator(b"b")),
+            )
             given_up.cancel()
             results = await asyncio.gather(*kept, return_exceptions=True)
             assert [str(result) for result in results] == ["throttled", "throttled"]
             store.error = None
-            assert (await joint.read(b"a")).user_id == b"a"
+            assert (await joint.read(for_operator(b"a"))).user_id == b"a"
 
         asyncio.run(ask())

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rung.access.subjects import for_operator
 from rung.campaign.calendar import Period, PeriodKind
 from rung.campaign.catalog import Catalog
 from rung.campaign.spec import load
@@ -63,7 +64,7 @@ def put_user(opened: Store) -> None:
 
 def shown(reader: StatusReader) -> tuple[object, ...]:
     """Return version, payments and rate of the counting and of the effective period."""
-    (campaign,) = reader.status(b"ann", AT).campaigns
+    (campaign,) = reader.status(for_operator(b"ann"), AT).campaigns
     assert campaign.counting is not None
     assert campaign.effective is not None
     return tuple(

@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-import msgspec
-
+from rung.campaign import expression
 from rung.campaign.catalog import Catalog
-from rung.campaign.described import SpanDescription, schedule_of
+from rung.campaign.described import schedule_of
 from rung.campaign.model import Measure, MeasureKind
+from rung.status.messages import CampaignDescription, CatalogDescription, Unit, VersionDescription
 
 _AMOUNTS = frozenset({"amount", "gross_amount", "refunded_amount"})
-
-
-class Unit(StrEnum):
-    """What a measure counts; money is in minor units of the campaign's currency."""
-
-    COUNT = "count"
-    MONEY = "money"
-    NUMBER = "number"
-
-
-class VersionDescription(msgspec.Struct, frozen=True):
-    """One version and the unit of each measure."""
-
-    version: int
-    measures: dict[str, Unit]
-
-
-class CampaignDescription(msgspec.Struct, frozen=True):
-    """One campaign; `period` is month, week or day. A version that is not in `schedule` is not served."""
-
-    campaign: str
-    timezone: str
-    currency: str
-    period: str
-    effective: str
-    counts_until: str | None
-    schedule: tuple[SpanDescription, ...]
-    versions: tuple[VersionDescription, ...]
-
-
-class CatalogDescription(msgspec.Struct, frozen=True):
-    """Every campaign that statuses are evaluated for."""
-
-    campaigns: tuple[CampaignDescription, ...]
+_ABOVE = {">=": 0, ">": 1}
 
 
 def describe(catalog: Catalog) -> CatalogDescription:
@@ -63,6 +28,11 @@ def describe(catalog: Catalog) -> CatalogDescription:
                     VersionDescription(
                         version.number,
                         {measure.name: unit_of(measure) for measure in version.measures},
+                        {
+                            measure.name: least
+                            for measure in version.measures
+                            if (least := least_of(measure)) is not None
+                        },
                     )
                     for version in campaign.versions
                 ),
@@ -77,3 +47,13 @@ def unit_of(measure: Measure) -> Unit:
     if measure.kind is not MeasureKind.SUM:
         return Unit.COUNT
     return Unit.MONEY if measure.expression.names & _AMOUNTS else Unit.NUMBER
+
+
+def least_of(measure: Measure) -> int | None:
+    """Return the smallest amount that a count takes, if that is all it asks for: 300 for `amount >= 300`."""
+    compared = expression.comparison(measure.expression)
+    if measure.kind is not MeasureKind.COUNT or measure.where is not None or compared is None:
+        return None
+    if compared.left.text != "amount" or compared.operator not in _ABOVE:
+        return None
+    return compared.target + _ABOVE[compared.operator]

@@ -7,16 +7,18 @@ no I/O; a catalog is compiled once, and only calendar arithmetic is remembered b
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from msgspec import UNSET, UnsetType
+
 from rung.campaign.calendar import Calendar, Period, PeriodKind
 from rung.campaign.catalog import Catalog, CountedVersion
 from rung.campaign.model import Campaign, Effective, MeasureKind
-from rung.status.ladder import Ladder
+from rung.status.ladder import COMBINATIONS_MAX, Ladder, of_nobody
 from rung.status.view import (
     AsOf,
     CampaignStatus,
@@ -26,6 +28,7 @@ from rung.status.view import (
     StepStatus,
     UserStatus,
 )
+from rung.store.marks import MARKS, steps_marks
 from rung.store.port import Standing
 from rung.store.records import decode_user_attributes, figures_of
 
@@ -68,6 +71,7 @@ class Evaluator:
         standing: Standing,
         at: int | Period,
         campaign: str | None = None,
+        pending: bool | UnsetType | None = UNSET,
     ) -> UserStatus:
         """Return a user's status.
 
@@ -78,6 +82,7 @@ class Evaluator:
             at: The instant that chooses the periods, in microseconds since the epoch; or a day,
                 which starts in each campaign's own time zone.
             campaign: Only this campaign; None for every one of the catalog, in its order.
+            pending: Whether later events are known to wait; see `AsOf`.
 
         Raises:
             UnknownCampaign: there is no such campaign.
@@ -95,7 +100,10 @@ class Evaluator:
         return UserStatus(
             user_id,
             AsOf(
-                partition, applied.offset, None if applied.event_at is None else time_text(applied.event_at)
+                partition,
+                applied.offset,
+                None if applied.event_at is None else time_text(applied.event_at),
+                pending,
             ),
             tuple([compiled.status(record, attributes, at) for compiled in chosen]),
         )
@@ -115,11 +123,13 @@ class Evaluator:
 class CompiledVersion:
     """One counted version: where its measures are found, and its ladder."""
 
-    __slots__ = ("_distincts", "_none", "_sums", "first", "ladder", "number", "state")
+    __slots__ = ("_closed", "_counted", "_distincts", "_none", "_sums", "first", "ladder", "number", "state")
 
     def __init__(self, counted: CountedVersion) -> None:
         """Compile a version of the catalog."""
         version = counted.version
+        self._counted = counted
+        self._closed = ClosedVersion(self, counted) if counted.closed else None
         self.number = version.number
         self.first = counted.periods[0]
         self.state = State.PROVISIONAL if counted.complete else State.PARTIAL
@@ -129,15 +139,11 @@ class CompiledVersion:
         self._distincts = {counted.series[name]: name for name in distinct}
         self._sums = {counted.series[name]: name for name in self._none.keys() - distinct}
 
-    def measures(self, record: bytes | None, ordinal: int) -> dict[str, int]:
-        """Return every measure of one period from a user's record, in the order of the spec.
-
-        Raises:
-            StoreError: the record has an unknown format.
-        """
+    def measures(self, found: Sequence[tuple[int, int, int]]) -> dict[str, int]:
+        """Return every measure, in the order of the spec, from the figures of one period (`figures_of`)."""
         measures = self._none.copy()
         sums, distincts = self._sums, self._distincts
-        for series, _token, value in figures_of(record, ordinal):
+        for series, _token, value in found:
             if series in sums:
                 measures[sums[series]] = value
             elif value > 0 and series in distincts:
@@ -147,16 +153,67 @@ class CompiledVersion:
     def result(
         self, record: bytes | None, ordinal: int, attributes: Mapping[str, object]
     ) -> tuple[dict[str, int], str, tuple[StepStatus, ...]]:
-        """Return the measures of one period, the rate they earn, and the status of each step."""
-        measures = self.measures(record, ordinal)
+        """Return the measures of one period, the rate they earn, and the status of each step.
+
+        Raises:
+            StoreError: the record has an unknown format.
+        """
+        measures = self.measures(figures_of(record, ordinal))
         steps = self.ladder.statuses(self.ladder.values(measures, attributes))
         return measures, self.ladder.percent(steps), steps
+
+    def in_period(self, ordinal: int) -> CompiledVersion | ClosedVersion:
+        """Return what evaluates one period: this version, or as it was closed."""
+        if self._closed is not None and self._counted.is_closed(ordinal):
+            return self._closed
+        return self
+
+
+class ClosedVersion:
+    """A version in the periods that are closed with it: the measures of now, the steps and rate of the close.
+
+    Which steps a user has met stands among the figures of the period (`rung.store.marks`).
+    """
+
+    __slots__ = ("_measured", "_nobody", "_standing", "_steps", "number", "state")
+
+    def __init__(self, measured: CompiledVersion, counted: CountedVersion) -> None:
+        """Take the version that is in force for other periods."""
+        self.number = counted.version.number
+        self.state = State.CLOSED
+        self._measured = measured
+        self._steps = {mark.token: mark.first for mark in steps_marks(counted)}
+        self._nobody = tuple(step.met for step in of_nobody(counted))
+        # The few combinations of steps that occur are told again and again.
+        self._standing = lru_cache(maxsize=COMBINATIONS_MAX)(self._standing_of)
+
+    def result(
+        self, record: bytes | None, ordinal: int, _attributes: Mapping[str, object]
+    ) -> tuple[dict[str, int], str, tuple[StepStatus, ...]]:
+        """Return the measures of one period, the rate that was earned, and the status of each step.
+
+        Raises:
+            StoreError: the record has an unknown format.
+        """
+        found = figures_of(record, ordinal)
+        steps = self._steps
+        differing = 0
+        for series, token, value in found:
+            if series == MARKS and token in steps:
+                differing |= value << steps[token]
+        return self._measured.measures(found), *self._standing(differing)
+
+    def _standing_of(self, differing: int) -> tuple[str, tuple[StepStatus, ...]]:
+        """Return rate and steps of who differs from somebody unknown in the steps whose bits are set."""
+        ladder = self._measured.ladder
+        steps = ladder.closed([met ^ bool(differing >> index & 1) for index, met in enumerate(self._nobody)])
+        return ladder.percent(steps), steps
 
 
 class _Served(NamedTuple):
     """A period, and the version that serves it."""
 
-    version: CompiledVersion
+    version: CompiledVersion | ClosedVersion
     ordinal: int
     period: str
 
@@ -217,7 +274,8 @@ class _CompiledCampaign:
         # What was pruned has no figures any more: nothing is told of it rather than zeros.
         if version is None or period.ordinal < self.versions[version.number].first:
             return None
-        return _Served(self.versions[version.number], period.ordinal, str(period))
+        serving = self.versions[version.number].in_period(period.ordinal)
+        return _Served(serving, period.ordinal, str(period))
 
 
 @lru_cache(maxsize=1_024)

@@ -20,8 +20,9 @@ from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog, CountedVersion
 from rung.campaign.model import MeasureKind
 from rung.plan.run import Plans, histories_table
-from rung.status.evaluate import time_text
+from rung.status.evaluate import CompiledVersion, time_text
 from rung.status.explanation import (
+    ClosedView,
     ExplainedTransaction,
     Explanation,
     RejectedEvent,
@@ -30,8 +31,10 @@ from rung.status.explanation import (
     Verdict,
 )
 from rung.store.records import decode_transactions, figures
-from rung.transaction.events import TransactionEvents, decode
+from rung.transaction.attributes import known_attributes
+from rung.transaction.events import Batch, TransactionEvents
 from rung.transaction.history import COMPLETED, ENDED, REFUNDED, STATUSES, Integers
+from rung.transaction.judging import decode_judged
 from rung.transaction.merge import Merged, distinct, merge
 from rung.transaction.reasons import Reason, Rejection
 
@@ -66,8 +69,19 @@ class _Transaction:
 
 def transaction_ids(events: UserEvents, catalog: Catalog) -> list[bytes]:
     """Return the ids of the transactions that the events are about, in the order that `explain` expects."""
-    batch = decode(events.payloads, catalog.attributes, catalog.user_attributes, events.unreadable)
+    batch = _decoded(events, catalog)
     return distinct(batch.transactions.transaction_ids)[0]
+
+
+def _decoded(events: UserEvents, catalog: Catalog) -> Batch:
+    """Decode a user's events, each judged by what is declared at its position.
+
+    What was told before it was declared counts for versions that came later, too.
+    """
+    declared = catalog.declarations(events.partition).runs(events.offsets)
+    batch = decode_judged(events.payloads, declared, events.unreadable)
+    told = [known_attributes(one.text, catalog.attributes) for one in batch.transactions.attribute_sets]
+    return replace(batch, transactions=replace(batch.transactions, attribute_sets=told))
 
 
 def explain(
@@ -95,7 +109,7 @@ def explain(
         stored: The stored record of each of the `transaction_ids`; it tells that another user's
             event, in another partition, had claimed a transaction first.
     """
-    batch = decode(events.payloads, catalog.attributes, catalog.user_attributes, events.unreadable)
+    batch = _decoded(events, catalog)
     ids, groups = distinct(batch.transactions.transaction_ids)
     merged = merge(batch.transactions, groups, decode_transactions([None] * len(ids)))
     before = _steps_before(counted, events, batch.transactions)
@@ -128,7 +142,17 @@ def explain(
         stored=stored_measures,
         transactions=tuple(sorted(shown, key=lambda found: (found.history[0].at, found.transaction_id))),
         rejected=tuple(_rejected([*batch.rejections, *merged.rejections], events)),
+        closed=_closed(counted, period, record),
     )
+
+
+def _closed(counted: CountedVersion, period: Period, record: bytes | None) -> ClosedView | None:
+    if not counted.is_closed(period.ordinal):
+        return None
+    _, rate_percent, steps = (
+        CompiledVersion(counted).in_period(period.ordinal).result(record, period.ordinal, {})
+    )
+    return ClosedView(rate_percent, tuple(step.name for step in steps if step.met))
 
 
 def _steps_before(

@@ -59,11 +59,19 @@ class RejectedEvent(msgspec.Struct, frozen=True):
     detail: str
 
 
+class ClosedView(msgspec.Struct, frozen=True):
+    """What a user has earned in a closed period, whatever came later: the rate, and the steps met."""
+
+    rate_percent: str
+    met: tuple[str, ...]
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """The transactions behind a user's figures in one period.
 
     `measures` are the sums over the transactions, `stored` the figures that the user is shown;
     `exact` says that they are equal. `partial` versions do not count events before they were applied.
+    `closed` is None unless the period is closed with the version.
     """
 
     user_id: str
@@ -76,6 +84,7 @@ class Explanation(msgspec.Struct, frozen=True):
     stored: Mapping[str, int]
     transactions: tuple[ExplainedTransaction, ...]
     rejected: tuple[RejectedEvent, ...]
+    closed: ClosedView | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 from functools import lru_cache
 from typing import Final
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from rung.campaign import expression
+from rung.campaign.counted import CountedVersion
 from rung.campaign.expression import Expression, Value
 from rung.campaign.model import AttributeType, Reward, Step
 from rung.status.view import AllOf, AnyOf, Check, Comparison, Condition, StepStatus
@@ -37,7 +38,8 @@ _TYPES: Final[Mapping[AttributeType, type]] = {
 }
 _USER: Final = "user."
 _MET: Final = operator.attrgetter("met")
-_COMBINATIONS_MAX: Final = 1_024
+COMBINATIONS_MAX: Final = 1_024
+"""How many combinations of met steps of one version are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Ladder:
         self._steps = reward.steps
         self._statuses = tuple(map(_compile_step, reward.steps))
         # Which steps are met decides the rate; the few combinations that occur are added up once.
-        self._percent = lru_cache(maxsize=_COMBINATIONS_MAX)(self._percent_of)
+        self._percent = lru_cache(maxsize=COMBINATIONS_MAX)(self._percent_of)
         used = {name for step in reward.steps if step.when is not None for name in step.when.names}
         self._attributes = tuple(
             (name, _USER + name, _TYPES[kind])
@@ -86,6 +88,13 @@ class Ladder:
     def statuses(self, values: Mapping[str, Value]) -> tuple[StepStatus, ...]:
         """Return the status of every step; a condition that is NULL is not met."""
         return tuple([status(values) for status in self._statuses])
+
+    def closed(self, met: Sequence[bool]) -> tuple[StepStatus, ...]:
+        """Return the status of every step in a closed period, of which it is known which steps were met."""
+        return tuple(
+            StepStatus(step.name, is_met, percent_text(step.add_percent), (), _on_text(step))
+            for step, is_met in zip(self._steps, met, strict=True)
+        )
 
     def percent(self, statuses: tuple[StepStatus, ...]) -> str:
         """Return the rate of all purchases: the base and every met step without `on`, exact."""
@@ -119,9 +128,19 @@ def percent_text(percent: Decimal) -> str:
     return text if "." in text else f"{text}.0"
 
 
+def of_nobody(counted: CountedVersion) -> tuple[StepStatus, ...]:
+    """Return the steps of a user of whom nothing is known: nothing is counted, and no attribute was told."""
+    ladder = Ladder(counted.version.reward, counted.campaign.user_attributes)
+    return ladder.statuses(dict.fromkeys((measure.name for measure in counted.version.measures), 0))
+
+
+def _on_text(step: Step) -> str | UnsetType:
+    return UNSET if step.on is None else step.on.text
+
+
 def _compile_step(step: Step) -> Callable[[_Values], StepStatus]:
     name, add_percent = step.name, percent_text(step.add_percent)
-    on = UNSET if step.on is None else step.on.text
+    on = _on_text(step)
     judges = () if step.when is None else tuple(map(_judge_of, expression.conjuncts(step.when)))
     if len(judges) == 1:
         # By far the most frequent step, worth a shorter way.

@@ -7,10 +7,11 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 from starlette.responses import Response
 
 from rung.log.port import LogError, LogUnavailable
+from rung.status.messages import ProblemDocument
 from rung.store.port import StoreBusy
 
 RETRY_AFTER_SECONDS: Final = 2
@@ -19,15 +20,6 @@ HEADERS: Final[Mapping[str, str]] = {"cache-control": "no-store", "x-content-typ
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:rung:problem:"
-
-
-class _Body(msgspec.Struct, frozen=True):
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    suggestion: str | UnsetType
 
 
 class Problem(Exception):
@@ -57,7 +49,7 @@ class Problem(Exception):
         """Return the problem document; `suggestion` is left out if there is none."""
         suggestion = UNSET if self.suggestion is None else self.suggestion
         return msgspec.json.encode(
-            _Body(
+            ProblemDocument(
                 TYPE_PREFIX + self.code,
                 self.status.phrase,
                 self.status.value,
@@ -70,6 +62,16 @@ class Problem(Exception):
     def response(self) -> Response:
         """Return the problem as a response."""
         return Response(self.body(), self.status.value, self.headers, MEDIA_TYPE)
+
+
+def method_not_allowed(allowed: str) -> Problem:
+    """Return the answer to another method than those that a path takes."""
+    return Problem(
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        f"This path takes {allowed.replace(', ', ' and ')}.",
+        headers={"allow": allowed},
+    )
 
 
 def unavailable(code: str, detail: str) -> Problem:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from rung.access.subjects import AuthorisedUser
 from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog
 from rung.status.evaluate import Evaluator
@@ -29,14 +31,17 @@ _log = logging.getLogger(__name__)
 class Reading(msgspec.Struct, frozen=True):
     """One user's standing, and the evaluator of the very catalog that its figures were counted by."""
 
-    user_id: bytes
+    user_id: AuthorisedUser
     partition: int
     standing: Standing
     evaluator: Evaluator
 
-    def status(self, at: int | Period, campaign: str | None = None) -> UserStatus:
+    def status(
+        self, at: int | Period, campaign: str | None = None, pending: bool | UnsetType | None = UNSET
+    ) -> UserStatus:
         """Return the user's status; see `Evaluator.status`."""
-        return self.evaluator.status(self.user_id.decode(), self.partition, self.standing, at, campaign)
+        user_id = self.user_id.decode()
+        return self.evaluator.status(user_id, self.partition, self.standing, at, campaign, pending)
 
 
 class _Compiled(msgspec.Struct, frozen=True):
@@ -45,12 +50,14 @@ class _Compiled(msgspec.Struct, frozen=True):
     catalog: Catalog
     partitions: int
 
-    def placed(self, user_ids: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    def placed(self, users: Sequence[AuthorisedUser]) -> list[tuple[AuthorisedUser, int]]:
         """Return users with their partitions."""
         count = self.partitions
-        return [(user_id, partition_of(user_id, count)) for user_id in user_ids]
+        return [(user, partition_of(user, count)) for user in users]
 
-    def readings(self, users: Sequence[tuple[bytes, int]], standings: Sequence[Standing]) -> list[Reading]:
+    def readings(
+        self, users: Sequence[tuple[AuthorisedUser, int]], standings: Sequence[Standing]
+    ) -> list[Reading]:
         """Return the readings of users of this catalog."""
         evaluator = self.evaluator
         return [
@@ -76,16 +83,16 @@ class StatusReader:
         self._partitions = partitions
         self._compiled: _Compiled | None = None
 
-    def status(self, user_id: bytes, at: int | Period, campaign: str | None = None) -> UserStatus:
-        """Return a user's status; the id is UTF-8. See `Evaluator.status`.
+    def status(self, user: AuthorisedUser, at: int | Period, campaign: str | None = None) -> UserStatus:
+        """Return a user's status. See `Evaluator.status`.
 
         Raises:
             UnknownCampaign: there is no such campaign.
             StoreError: the store cannot be read.
         """
-        return self.read([user_id])[0].status(at, campaign)
+        return self.read([user])[0].status(at, campaign)
 
-    def read(self, user_ids: Sequence[bytes]) -> list[Reading]:
+    def read(self, users: Sequence[AuthorisedUser]) -> list[Reading]:
         """Read users, at least one, from one snapshot.
 
         Raises:
@@ -93,26 +100,26 @@ class StatusReader:
         """
         compiled = self._compiled or self._compile()
         while True:
-            users = compiled.placed(user_ids)
-            standings = self._store.standings(users)
+            placed = compiled.placed(users)
+            standings = self._store.standings(placed)
             if standings[0].catalog_revision == compiled.revision:
-                return compiled.readings(users, standings)
+                return compiled.readings(placed, standings)
             compiled = self._compile()
 
-    async def read_in_thread(self, threads: Executor, user_ids: Sequence[bytes]) -> list[Reading]:
+    async def read_in_thread(self, threads: Executor, users: Sequence[AuthorisedUser]) -> list[Reading]:
         """Read users, as `read` does, in one of the threads."""
-        return await asyncio.get_running_loop().run_in_executor(threads, self.read, user_ids)
+        return await asyncio.get_running_loop().run_in_executor(threads, self.read, users)
 
     async def read_in_loop(
-        self, standings_in_loop: StandingsInLoop, user_ids: Sequence[bytes]
+        self, standings_in_loop: StandingsInLoop, users: Sequence[AuthorisedUser]
     ) -> list[Reading]:
         """Read users, as `read` does, in the running event loop; only a new catalog is read in a thread."""
         compiled = self._compiled or await asyncio.to_thread(self._compile)
         while True:
-            users = compiled.placed(user_ids)
-            standings = await standings_in_loop.read(users)
+            placed = compiled.placed(users)
+            standings = await standings_in_loop.read(placed)
             if standings[0].catalog_revision == compiled.revision:
-                return compiled.readings(users, standings)
+                return compiled.readings(placed, standings)
             compiled = await asyncio.to_thread(self._compile)
 
     def catalog(self) -> Catalog:
@@ -130,8 +137,8 @@ class StatusReader:
         return self._compiled
 
 
-_Waiting: TypeAlias = dict[bytes, list[asyncio.Future[Reading]]]
-ReadElsewhere: TypeAlias = Callable[[Sequence[bytes]], Coroutine[Any, Any, list[Reading]]]
+_Waiting: TypeAlias = dict[AuthorisedUser, list[asyncio.Future[Reading]]]
+ReadElsewhere: TypeAlias = Callable[[Sequence[AuthorisedUser]], Coroutine[Any, Any, list[Reading]]]
 """Reads users without holding up the event loop."""
 
 
@@ -178,7 +185,7 @@ class JointReader:
         self._is_due = False
         self._reads: set[asyncio.Task[list[Reading]]] = set()
 
-    def read(self, user_id: bytes) -> asyncio.Future[Reading]:
+    def read(self, user: AuthorisedUser) -> asyncio.Future[Reading]:
         """Return a user's reading, soon.
 
         Raises:
@@ -194,11 +201,11 @@ class JointReader:
                 loop.call_later(self._window_seconds, self._end_window, waiting)
             else:
                 loop.call_soon(self._read_waiting, waiting)
-        same = waiting.get(user_id)
+        same = waiting.get(user)
         if same is not None:
             same.append(future)
             return future
-        waiting[user_id] = [future]
+        waiting[user] = [future]
         if len(waiting) >= self._users_max:
             self._read_waiting(waiting)
         return future
@@ -245,7 +252,7 @@ class JointReader:
             self._read_waiting(self._waiting)
 
 
-def _answer(waiting: Mapping[bytes, Sequence[asyncio.Future[Reading]]], readings: Sequence[Reading]) -> None:
+def _answer(waiting: _Waiting, readings: Sequence[Reading]) -> None:
     for futures, reading in zip(waiting.values(), readings, strict=True):
         for future in futures:
             # A request that was cancelled in between has no more use for it.
@@ -253,7 +260,7 @@ def _answer(waiting: Mapping[bytes, Sequence[asyncio.Future[Reading]]], readings
                 future.set_result(reading)
 
 
-def _refuse(waiting: Mapping[bytes, Sequence[asyncio.Future[Reading]]], error: BaseException) -> None:
+def _refuse(waiting: _Waiting, error: BaseException) -> None:
     for futures in waiting.values():
         for future in futures:
             if not future.done():

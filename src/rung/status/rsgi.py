@@ -40,6 +40,14 @@ class RsgiScope(Protocol):
         ...
 
 
+class RsgiTransport(Protocol):
+    """Sends a body piece by piece; raises RuntimeError once the client has gone."""
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send a piece."""
+        ...
+
+
 class RsgiExchange(Protocol):
     """The other side of one request."""
 
@@ -49,6 +57,14 @@ class RsgiExchange(Protocol):
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Answer."""
+        ...
+
+    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
+        """Answer without a body."""
+        ...
+
+    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> RsgiTransport:
+        """Begin an answer, and return what sends its body."""
         ...
 
 

@@ -19,15 +19,16 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
-from rung.status.api import Application
-from rung.status.hosts import is_loopback_address
+if TYPE_CHECKING:
+    from rung.status.api import Application
+
 
 STOP_SECONDS_MAX: Final = 10
 _API_STOP_SECONDS: Final = 4
@@ -36,6 +37,9 @@ _WORKER_STOP_SECONDS: Final = 5
 _SIGNAL_SECONDS: Final = 0.5
 _PARENT_LOST: Final = 70
 _LISTEN_BACKLOG: Final = 1_024
+_HEAD_MILLISECONDS_MAX: Final = 5_000
+HEAD_BYTES_MAX: Final = 12 << 10
+"""About the most bytes of a request's line and headers, 8 KiB and a URL; more is answered with 431."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ def serve(
     *,
     worker: Callable[[], None],
     application: Callable[[], Application],
-    host: str = "127.0.0.1",
+    address: str = "127.0.0.1",
     port: int = 8080,
     workers: int = 1,
     started: Callable[[str], None],
@@ -61,37 +65,21 @@ def serve(
     Args:
         worker: Runs the speed worker until SIGTERM; an exception ends it all.
         application: Makes the API application, in each API process.
-        host: A loopback address, or `localhost`.
+        address: The address to listen on.
         port: 0 takes a free one.
         workers: The API processes.
         started: Called with the base URL when the port answers.
 
     Raises:
-        ServeError: the address is not loopback or is taken, or one of the processes ended by
-            itself.
+        ServeError: the address is taken or is none of this machine's, or one of the processes ended
+            by itself.
     """
-    address = loopback_address(host)
-    port = _free_port(address, port)
+    port = free_port(address, port)
     multiprocessing.set_start_method("spawn", force=True)
     _Serving(worker, application, address, port, workers, started).run()
 
 
-def loopback_address(host: str) -> str:
-    """Return the address to bind.
-
-    Raises:
-        ServeError: the host is not loopback.
-    """
-    address = "127.0.0.1" if host == "localhost" else host
-    if not is_loopback_address(address):
-        raise ServeError(
-            f"refused to listen on {host!r}: the API has no authentication, so it only listens on loopback. "
-            "Use 127.0.0.1, ::1 or localhost."
-        )
-    return address
-
-
-def _free_port(address: str, port: int) -> int:
+def free_port(address: str, port: int) -> int:
     """Return the port, or a free one for 0, after a look whether it can be bound."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -126,6 +114,8 @@ class _Serving:
             target=_run_worker, args=(worker,), name="rung-worker"
         )
         self._stopping = threading.Event()
+        # Closed when it is time to stop: the server waits for streams, which have no end of their own.
+        self._end_seen, self._going_on = multiprocessing.Pipe(duplex=False)
         self._worker_ended = False
         self._server = Server(
             "rung",
@@ -137,7 +127,9 @@ class _Serving:
             runtime_mode=RuntimeModes.mt,
             loop=Loops.uvloop,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=64 << 10),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=_HEAD_MILLISECONDS_MAX, max_buffer_size=HEAD_BYTES_MAX
+            ),
             websockets=False,
             backlog=_LISTEN_BACKLOG,
             log_level=LogLevels.warning,
@@ -148,7 +140,8 @@ class _Serving:
     def run(self) -> None:
         api_failed = False
         try:
-            self._server.serve(target_loader=partial(_load_application, self._application), wrap_loader=False)
+            load = partial(_load_application, self._application, self._end_seen)
+            self._server.serve(target_loader=load, wrap_loader=False)
         except SystemExit:
             # Granian ends so when one of its workers ended by itself.
             api_failed = True
@@ -166,6 +159,7 @@ class _Serving:
         signal.signal(signal.SIGHUP, self._interrupt)
         self._worker.start()
         threading.Thread(target=self._watch_worker, name="watch-worker", daemon=True).start()
+        threading.Thread(target=self._watch_end, name="watch-end", daemon=True).start()
         threading.Thread(target=self._announce, name="announce", daemon=True).start()
 
     def _interrupt(self, *_signal: object) -> None:
@@ -178,6 +172,10 @@ class _Serving:
         if not self._stopping.wait(_SIGNAL_SECONDS) and not self._server.interrupt_signal:
             self._worker_ended = True
             self._interrupt()
+
+    def _watch_end(self) -> None:
+        self._server.main_loop_interrupt.wait()
+        self._going_on.close()
 
     def _announce(self) -> None:
         """Tell the URL as soon as the port answers."""
@@ -204,16 +202,23 @@ class _Serving:
 
 
 def _run_worker(worker: Callable[[], None]) -> None:
-    _depend_on_parent()
+    depend_on_parent()
     worker()
 
 
-def _load_application(application: Callable[[], Application]) -> Application:
-    _depend_on_parent()
-    return application()
+def _load_application(application: Callable[[], Application], end_seen: Any) -> Application:
+    depend_on_parent()
+    made = application()
+
+    def end_streams() -> None:
+        wait([end_seen])
+        made.end_streams()
+
+    threading.Thread(target=end_streams, name="end-streams", daemon=True).start()
+    return made
 
 
-def _depend_on_parent() -> None:
+def depend_on_parent() -> None:
     """Leave signals of the terminal to the parent, and end when the parent is gone."""
     os.setpgid(0, 0)
     parent = multiprocessing.parent_process()

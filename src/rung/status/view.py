@@ -14,14 +14,16 @@ class State(StrEnum):
     """How far figures can be relied on.
 
     A partial version was applied after events had been applied, so earlier events are not in its
-    figures. Everything else is provisional: complete, and open to late events and refunds.
+    figures. In a closed period steps and rate are those of its result, whatever comes later. Everything else
+    is provisional: complete, and open to late events and refunds.
     """
 
     PROVISIONAL = "provisional"
     PARTIAL = "partial"
+    CLOSED = "closed"
 
 
-class Comparison(msgspec.Struct, frozen=True, gc=False):
+class Comparison(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="comparison"):
     """A comparison with a constant; `value` is None where a user attribute is unknown.
 
     `remaining` is what is missing to the target: set for >= and > with a known value, 0 when met.
@@ -34,14 +36,14 @@ class Comparison(msgspec.Struct, frozen=True, gc=False):
     remaining: int | UnsetType = UNSET
 
 
-class Check(msgspec.Struct, frozen=True, gc=False):
+class Check(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="check"):
     """A condition that is only met or not, such as `user.premium`."""
 
     expression: str
     met: bool
 
 
-class AnyOf(msgspec.Struct, frozen=True):
+class AnyOf(msgspec.Struct, frozen=True, tag_field="kind", tag="any_of"):
     """Conditions of which one has to be met."""
 
     expression: str
@@ -49,7 +51,7 @@ class AnyOf(msgspec.Struct, frozen=True):
     any_of: tuple[Condition, ...]
 
 
-class AllOf(msgspec.Struct, frozen=True):
+class AllOf(msgspec.Struct, frozen=True, tag_field="kind", tag="all_of"):
     """Conditions that have to be met together, inside an `AnyOf`."""
 
     expression: str
@@ -58,12 +60,14 @@ class AllOf(msgspec.Struct, frozen=True):
 
 
 Condition: TypeAlias = Comparison | Check | AnyOf | AllOf
+"""What has to be met; its `kind` in the JSON says which of them it is."""
 
 
 class StepStatus(msgspec.Struct, frozen=True):
     """One step of the ladder; its conditions have to be met together.
 
-    A step with `on` adds to the rate of those purchases only.
+    A step with `on` adds to the rate of those purchases only. In a closed period there are no conditions:
+    nothing is left to be met.
     """
 
     name: str
@@ -74,7 +78,10 @@ class StepStatus(msgspec.Struct, frozen=True):
 
 
 class CountingStatus(msgspec.Struct, frozen=True):
-    """Progress in the counting period. `rate_percent` is the base and every met step without `on`."""
+    """Progress in the counting period. `rate_percent` is the base and every met step without `on`.
+
+    `measures` are what is counted now, in a closed period, too: a late refund is in them.
+    """
 
     period: str
     version: int
@@ -107,12 +114,15 @@ class CampaignStatus(msgspec.Struct, frozen=True):
 class AsOf(msgspec.Struct, frozen=True, gc=False):
     """The last event that the figures contain: offset -1 and no time before the first one.
 
-    `event_at` is the latest time of any step applied in the partition, RFC 3339 in UTC.
+    `event_at` is the latest time of any step applied in the partition, RFC 3339 in UTC. `pending` says
+    whether later events of the partition are known to wait: None is unknown, and it is left out where nobody
+    looked.
     """
 
     partition: int
     offset: int
     event_at: str | None
+    pending: bool | UnsetType | None = UNSET
 
 
 class UserStatus(msgspec.Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""Who may do what: pure rules; keys, times and random bytes come in as arguments."""
