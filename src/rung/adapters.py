@@ -29,6 +29,7 @@ from rung.store.loop_port import StandingsInLoop
 from rung.store.port import Quarantined, Store, StoreBusy
 
 if TYPE_CHECKING:
+    from rung.lake.archived import ArchivedLog
     from rung.log.kafka.dead_letters import DeadLetters
     from rung.log.kafka.settings import KafkaSettings
     from rung.store.dynamodb.settings import DynamoSettings
@@ -69,6 +70,11 @@ class Home:
         return Path(self.settings.batch.folder) if self.settings.batch.folder else self.path / "batch"
 
     @property
+    def console_folder(self) -> Path:
+        """Where the console keeps its accounts, proposals and jobs."""
+        return self.path / "console"
+
+    @property
     def has_kafka(self) -> bool:
         """Whether the log is a topic; else it is embedded."""
         return self.settings.log.kind == "kafka"
@@ -77,6 +83,11 @@ class Home:
     def has_dynamodb(self) -> bool:
         """Whether the store is tables; else it is embedded."""
         return self.settings.store.kind == "dynamodb"
+
+
+def keys_path(home: Home) -> Path:
+    """Return where a home has the keys of services."""
+    return home.path / "keys.json"
 
 
 def clock() -> int:
@@ -168,6 +179,30 @@ def opened_lake(home: Home, log: LogIdentity | None = None) -> Generator[Lake]:
     )
     with closing(lake):
         yield lake
+
+
+def upgrade_lake(home: Home) -> int | None:
+    """Bring a lake of an earlier release to the form that is read now; see `DeltaLake.upgrade`.
+
+    Raises:
+        LakeError: there is none, it is of a later release, or it cannot be used.
+    """
+    from rung.lake.delta import DeltaLake
+
+    return DeltaLake.upgrade(home.lake_uri, revealed(home.settings.lake.options))
+
+
+@contextmanager
+def opened_whole_log(home: Home, log: Log) -> Generator[ArchivedLog]:
+    """Give an open log together with the lake, from which what was trimmed away is read.
+
+    Raises:
+        LakeError: there is no lake, it belongs to another log, or does not have what was trimmed away.
+    """
+    from rung.lake.archived import ArchivedLog
+
+    with opened_lake(home) as lake:
+        yield ArchivedLog.whole(log, lake)
 
 
 def standings_of(home: Home) -> StandingsInLoop | None:

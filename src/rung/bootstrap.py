@@ -13,7 +13,6 @@ import signal
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,15 +25,16 @@ from rung.adapters import (
     NotInitialised,
     batch_events_max,
     clock,
-    kafka_event_bytes_max,
+    keys_path,
     log_of,
     open_home,
     opened_lake,
     opened_log,
     opened_mirror,
     opened_store,
+    opened_whole_log,
     partitions_of,
-    standings_of,
+    upgrade_lake,
     when_reachable,
 )
 from rung.exclusive import Held, exclusive
@@ -45,11 +45,13 @@ from rung.store.port import Store
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from rung.access.subjects import AuthorisedUser
     from rung.batch.archive import Archiver
     from rung.batch.workshop import Workshop
-    from rung.lake.archived import ArchivedLog
     from rung.speed.worker import Worker
     from rung.status.api import Application
+    from rung.status.explanation import Explanation
+    from rung.status.parameters import ExplainQuery
 
 __all__ = [
     "Home",
@@ -61,6 +63,7 @@ __all__ = [
     "archiver_when_reachable",
     "clock",
     "initialise",
+    "keys_path",
     "make_worker",
     "only_worker",
     "open_home",
@@ -75,6 +78,7 @@ __all__ = [
     "partitions_of",
     "serve",
     "stop_on_signals",
+    "upgrade_lake",
     "when_reachable",
     "worker_process",
 ]
@@ -157,41 +161,24 @@ def opened_archiver(home: Home) -> Generator[Archiver]:
     Raises:
         LogError: the log cannot be used.
         LakeError: the lake belongs to another log, or cannot be used.
-        StoreError: there is no store, whose catalog tells what events may hold.
     """
     from rung.batch.archive import Archiver, ArchiveSettings
-    from rung.campaign.catalog import Catalog
 
     chosen = home.settings.lake
     with (
         closing(log_of(home, group="-archive")) as log,
-        opened_store(home, read_only=True) as store,
         opened_lake(home, log.identity()) as lake,
         closing(log.consumer()) as consumer,
     ):
         yield Archiver(
             consumer,
             lake,
-            lambda: Catalog.decode(store.catalog()[1]),
             ArchiveSettings(
                 events_max=chosen.archive_events_max,
                 bytes_max=home.settings.worker.batch_bytes_max,
                 wait_seconds=chosen.archive_wait_seconds,
             ),
         )
-
-
-@contextmanager
-def opened_whole_log(home: Home, log: Log) -> Generator[ArchivedLog]:
-    """Give an open log together with the lake, from which what was trimmed away is read.
-
-    Raises:
-        LakeError: there is no lake, it belongs to another log, or does not have what was trimmed away.
-    """
-    from rung.lake.archived import ArchivedLog
-
-    with opened_lake(home) as lake:
-        yield ArchivedLog.whole(log, lake)
 
 
 @contextmanager
@@ -294,37 +281,23 @@ def archiver_when_reachable(home: Home, stop: threading.Event, opened: ExitStack
 def api_application(path: Path) -> Application:
     """Return the API of a home: made in each spawned API process, which keeps log and store open.
 
-    A log on servers is opened when it is needed, so that statuses are told while it cannot be reached.
+    Raises:
+        SettingsError: the keys, or the issuer's, cannot be used.
     """
-    from rung.log.late import LateLog
-    from rung.status.api import Limits, Services, application
+    from rung.api_home import application_of
     from rung.structured import write_lines
 
     write_lines()
-    home = open_home(path)
-    opened = ExitStack()
-    store = opened.enter_context(opened_store(home, read_only=True))
-    limits = Limits(lag_events_max=home.settings.worker.lag_events_max)
-    if not home.has_kafka:
-        log = opened.enter_context(opened_log(home))
-        producer = log.producer()
-    else:
-        log = producer = opened.enter_context(closing(LateLog(partial(log_of, home))))
-        limits = replace(limits, event_bytes_max=kafka_event_bytes_max())
-    return application(
-        Services(
-            store=store,
-            log=log,
-            producer=producer,
-            clock=clock,
-            close=opened.close,
-            limits=limits,
-            partitions=partial(partitions_of, home, store, log),
-            standings=standings_of(home),
-            store_is_remote=home.has_dynamodb,
-            log_is_remote=home.has_kafka,
-        )
-    )
+    return application_of(open_home(path), _explained)
+
+
+def _explained(
+    home: Home, store: Store, log: Log | None, user: AuthorisedUser, query: ExplainQuery
+) -> Explanation:
+    """Explain a user's period; what that needs is loaded when somebody asks for it."""
+    from rung.api_explain import explained
+
+    return explained(home, store, log, user, query)
 
 
 def serve(home: Home, host: str | None, port: int | None, started: Callable[[str], None]) -> None:
@@ -337,23 +310,28 @@ def serve(home: Home, host: str | None, port: int | None, started: Callable[[str
         started: Called with the base URL when the port answers.
 
     Raises:
+        SettingsError: nobody could use it in safety, or the keys cannot be read.
         ServeError: the address cannot be used, or a process ended by itself.
         WorkerRuns: another process applies the events of this home.
         LogError: there is no log. One that cannot be reached now is waited for.
         StoreError: there is no store.
         StoreBusy: it cannot be reached.
     """
+    from rung.api_gate import check_listening, gate_of
     from rung.status.serve import serve as serve_processes
 
+    chosen = home.settings.api
+    address = check_listening(home, chosen.host if host is None else host)
+    # Only a look: each process makes its own.
+    gate_of(home)
     with only_worker(home):
         # Only a look: the worker process takes the lock itself.
         pass
     _look_at_servers(home)
-    chosen = home.settings.api
     serve_processes(
         worker=partial(worker_process, home.path),
         application=partial(api_application, home.path),
-        host=chosen.host if host is None else host,
+        address=address,
         port=chosen.port if port is None else port,
         workers=chosen.workers,
         started=started,

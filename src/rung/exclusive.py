@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ class Held(Exception):
 
 @contextmanager
 def exclusive(path: Path, text: str) -> Generator[None]:
-    """Hold the lock on a file, which says meanwhile who has it.
+    """Hold the lock on a file, which says meanwhile who has it; the text has the process id.
 
     Raises:
         Held: another process has it.
@@ -28,4 +30,32 @@ def exclusive(path: Path, text: str) -> Generator[None]:
         file.truncate(0)
         file.write(f"{text}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def holder(path: Path) -> str | None:
+    """Return what the process that has a lock says of itself, None if none has it.
+
+    It only reads: a look must not take the lock, or whoever wants it just then would be refused. A process
+    that was killed is told by its id, which no other process has got so soon.
+    """
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    found = re.search(r"\d+", text)
+    return text if found is not None and _is_alive(int(found[0])) else None
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # It is somebody else's.
+        return True
+    return True

@@ -149,8 +149,8 @@ def test_it_is_asked(fed: Rung) -> None:
     assert "Closed small 2021-07" in ran.err
 
 
-def killed(home: Path, told: Path, nth: int, *arguments: str) -> Ran:
-    """Run a command that is killed when its rows are written and its manifest is not."""
+def killed(home: Path, told: Path, point: str, *arguments: str) -> Ran:
+    """Run a command that is killed at a fault point."""
     path = os.pathsep.join(str(PROJECT / part) for part in ("src", "tests"))
     ended = subprocess.run(
         [
@@ -158,7 +158,7 @@ def killed(home: Path, told: Path, nth: int, *arguments: str) -> Ran:
             "-m",
             "faults.armed",
             told,
-            f"closing_written:{nth}:kill",
+            f"{point}:1:kill",
             "--",
             "--home",
             home,
@@ -184,10 +184,83 @@ def test_killed_before_the_manifest(fed: Rung, tmp_path: Path) -> None:
     ):
         if "adjust" in arguments:
             refund(fed, tmp_path, "j3", "2021-07-31T23:59:59Z")
-        assert killed(fed.home, told, 1, *arguments).code == -signal.SIGKILL
+        assert killed(fed.home, told, "closing_written", *arguments).code == -signal.SIGKILL
         half = (clean / file).read_bytes()
         (clean / file).write_bytes(b"cut off")
         assert [path.name for path in (clean / file).parent.glob("*.json")] == []
         assert fed.fine(*arguments, "--json").json["new"] is True
         assert (clean / file).read_bytes() == half
     assert told.read_text(encoding="utf-8").splitlines() == ["closing_written"] * 3
+
+
+@pytest.mark.parametrize("point", ["keeping_steps", "steps_kept"])
+def test_killed_before_it_is_told(fed: Rung, tmp_path: Path, point: str) -> None:
+    """A closing that dies before statuses tell it is completed by the next run, which changes no byte of it."""
+    close = ("batch", "close", "small", "2021-07", "--yes")
+    folder = fed.home / "batch/closed/small/2021-07"
+    assert killed(fed.home, tmp_path / "told", point, *close).code == -signal.SIGKILL
+    written = {path: path.read_bytes() for path in folder.iterdir()}
+    assert effective(fed)["state"] == "provisional"
+    assert "is closed already" in fed.fine(*close).err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == written
+    assert effective(fed)["state"] == "closed"
+    assert [one["action"] for one in fed.fine("audit", "--json").json["entries"]][-1] == "batch.close"
+
+
+def effective(rung: Rung, user: str = "ann") -> dict[str, object]:
+    """Return what a user is told of the rate in force in August."""
+    told = rung.fine("status", user, "--at", "2021-08-04", "--json").json
+    return told["campaigns"][0]["effective"]
+
+
+def test_what_is_told_of_a_closed_period(fed: Rung, tmp_path: Path) -> None:
+    """The status, its explanation and the time line tell the close, and go on telling it after a refund."""
+    fed.fine("batch", "close", "small", "2021-07", "--yes")
+    line = purchase("j3", at="2021-07-31T23:59:59Z", then=[("REFUNDED", "2021-10-01T00:00:00Z", 1_000)])
+    fed.fine("ingest", "--wait", write_lines(tmp_path / "refund.ndjson", line))
+    told = effective(fed)
+    assert (told["state"], told["rate_percent"], told["measures"]) == (
+        "closed",
+        "1.5",
+        {"payments": 2, "total": 2_000},
+    )
+    lines = fed.fine("status", "ann", "--at", "2021-07-04").out.splitlines()
+    assert "  +0.5% three: met" in lines
+    assert any("0 (closed)" in one and "1.5%" in one for one in lines)
+    assert "  +0.5% three: not met" in fed.fine("status", "bob", "--at", "2021-07-04").out.splitlines()
+    explained = fed.fine("explain", "ann", "small", "2021-07")
+    assert (
+        "2021-07 is closed: what was earned in it, 1.5% (three), stays, whatever is counted since."
+        in explained.err
+    )
+    assert fed.fine("explain", "bob", "small", "2021-07", "--json").json["closed"] == {
+        "rate_percent": "1.0",
+        "met": [],
+    }
+    assert fed.fine("explain", "ann", "small", "2021-08", "--json").json["closed"] is None
+    assert (
+        "version 0, complete, counts 2021-01 on, closed 2021-07" in fed.fine("campaign", "show", "small").out
+    )
+
+
+def test_a_replay_goes_on_telling_it(fed: Rung, tmp_path: Path) -> None:
+    """After a replay a closed period is told as it was closed; without its result there is none."""
+    fed.fine("batch", "close", "small", "2021-07", "--yes")
+    line = purchase("j3", at="2021-07-31T23:59:59Z", then=[("REFUNDED", "2021-10-01T00:00:00Z", 1_000)])
+    fed.fine("ingest", "--wait", write_lines(tmp_path / "refund.ndjson", line))
+    before = [effective(fed, user) for user in ("ann", "bob", "zoe")]
+    fed.fine("replay", "--yes", "--by", "mia")
+    assert [effective(fed, user) for user in ("ann", "bob", "zoe")] == before
+    last = fed.fine("audit", "--json").json["entries"][-1]
+    assert (last["action"], last["who"], last["after"]["closed"]) == (
+        "replay",
+        "mia",
+        {"small/0": ["2021-07"]},
+    )
+    fed.fine("batch", "verify")
+    manifest = fed.home / "batch/closed/small/2021-07/manifest.json"
+    manifest.rename(manifest.with_suffix(".away"))
+    ran = fed("replay", "--yes")
+    assert ran.code == ExitCode.FAILED
+    assert "period 2021-07 of campaign small is closed: restore it with its result" in ran.err
+    assert [effective(fed, user) for user in ("ann", "bob", "zoe")] == before

@@ -42,12 +42,14 @@ def test_check_as_json(rung: Rung, tmp_path: Path) -> None:
     bad.write_text(BAD, encoding="utf-8")
     ran = rung.bare("campaign", "check", "--json", bad)
     assert ran.code == ExitCode.BAD_INPUT
-    assert ran.json["ok"] is False
-    assert [(one["file"], one["line"], one["column"]) for one in ran.json["errors"]] == [
+    told = ran.json["error"]
+    assert (told["code"], told["name"]) == (ExitCode.BAD_INPUT, "bad_input")
+    assert told["message"] == "2 errors in the campaign files; nothing was applied"
+    assert [(one["file"], one["line"], one["column"]) for one in told["places"]] == [
         (str(bad), 2, 11),
         (str(bad), 9, 20),
     ]
-    assert set(ran.json["errors"][0]) == {"file", "line", "column", "message", "suggestion"}
+    assert set(told["places"][0]) == {"file", "line", "column", "message", "suggestion"}
 
 
 def test_check_finds_campaigns_that_clash(rung: Rung, spec: Path, tmp_path: Path) -> None:
@@ -103,7 +105,7 @@ def test_apply_takes_all_files_or_none(rung: Rung, spec: Path, tmp_path: Path) -
     bad = tmp_path / "bad.yaml"
     bad.write_text(BAD, encoding="utf-8")
     assert rung("campaign", "apply", spec, bad).code == ExitCode.BAD_INPUT
-    assert rung("campaign", "apply", "--json", spec, bad).json["ok"] is False
+    assert rung("campaign", "apply", "--json", spec, bad).json["error"]["name"] == "bad_input"
     assert rung.fine("campaign", "list", "--json").json == {"campaigns": []}
 
 

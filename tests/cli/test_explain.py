@@ -14,7 +14,7 @@ from rung import bootstrap
 from rung.campaign.calendar import Period
 from rung.campaign.catalog import Catalog
 from rung.cli.errors import ExitCode
-from rung.cli.explain import events_of
+from rung.operations.explaining import events_of
 from rung.plan.run import Contributions
 from rung.speed.figures import add_figures
 from rung.status.explain import explain, transaction_ids

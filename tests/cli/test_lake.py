@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from deltalake import DeltaTable
+
 from cli.command import Rung, program, purchase, start, write_lines
 from rung import bootstrap
 from rung.cli.errors import ExitCode
@@ -25,6 +27,22 @@ def fill(small: Rung, tmp_path: Path, times: int = 3) -> None:
             "ingest", write_lines(tmp_path / f"e{number}", purchase(f"t{number}"), purchase(f"s{number}"))
         )
         small.fine("archive", "--until-caught-up")
+
+
+def test_upgrade(small: Rung, tmp_path: Path) -> None:
+    """A lake of an earlier release is refused with what to run, which brings it to the present form once."""
+    fill(small, tmp_path)
+    before = files_of(small.home)
+    assert small.fine("lake", "upgrade", "--json").json == {"upgraded": False, "files": 0}
+    table = DeltaTable(str(small.home / "lake"))
+    description = table.metadata().description or ""
+    table.alter.set_table_description(description.replace('"format":2', '"format":1'))
+    refused = small("archive", "--until-caught-up")
+    assert refused.code == ExitCode.FAILED
+    assert "run `rung lake upgrade`" in refused.err
+    assert "now; 0 files written anew" in small.fine("lake", "upgrade").err
+    assert "The lake has the present form already." in small.fine("lake", "upgrade").err
+    assert files_of(small.home) == before
 
 
 def test_status(small: Rung, tmp_path: Path) -> None:

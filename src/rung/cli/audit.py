@@ -22,14 +22,11 @@ def audit(
 
     from rung import bootstrap
     from rung.cli.output import print_json, print_table, say, time_text
-    from rung.store.audit import check_chain, decode_entry
+    from rung.operations.audited import read_audit
 
     with bootstrap.opened_store(bootstrap.open_home(home), read_only=True) as store:
-        count, _ = store.audit_end()
-        entries = [decode_entry(record) for record in store.audit(0, count)]
-    broken = check_chain(entries)
-    if broken is None and len(entries) < count:
-        broken = f"entry {len(entries) + 1} is missing"
+        found = read_audit(store)
+    entries, broken, count = found.entries, found.broken, len(found.entries)
     shown = [entry for entry in entries if entry.number > after]
     if as_json:
         told = [{**asdict(entry), "at": time_text(entry.at)} for entry in shown]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from rung.cli.errors import CommandError
+from rung.operations.author import Author
 
 ByOption = Annotated[
     str | None, typer.Option("--by", metavar="NAME", help="Who does it; else the system's user.")
@@ -16,14 +16,6 @@ ByOption = Annotated[
 _REASON = typer.Option("--reason", metavar="TEXT", help="Why, for those who read the audit list.")
 ReasonOption = Annotated[str, _REASON]
 OptionalReasonOption = Annotated[str | None, _REASON]
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who changes something, and why."""
-
-    who: str
-    reason: str
 
 
 def author_of(by: str | None, reason: str | None) -> Author:

@@ -45,7 +45,7 @@ def aggregate(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Aggregate all events that the log has now, and keep a snapshot for the next run."""
+    """Aggregate all events, and keep a snapshot for the next run."""
     from rung import bootstrap
     from rung.cli.output import count_of, print_json, say
 
@@ -94,7 +94,7 @@ def _written(
 ) -> int:
     """Write what is wanted of a snapshot, and return how many rows that are."""
     from rung.batch.export import export_figures
-    from rung.cli.catalog import campaign_of, period_of
+    from rung.operations.catalog import campaign_of, period_of
 
     catalog = workshop.catalog()
     if campaign is None:

@@ -43,15 +43,16 @@ def close(
     by: ByOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the result of every user in a counting period, once and for all.
+    """Settle a counting period, for good.
 
-    It takes a period that has ended, a clean `rung batch verify` since, and a worker that keeps up.
+    The result of every user is written once. It takes a period that has ended, a clean `rung batch
+    verify` since, and a worker that keeps up.
     """
     from rung import bootstrap
     from rung.batch.settlement.close import Closing
     from rung.batch.settlement.close import close as close_period
-    from rung.cli.catalog import campaign_of, period_of
     from rung.cli.output import LiveLine
+    from rung.operations.catalog import campaign_of, period_of
 
     closing = Closing(author_of(by, None).who, _grace_of(grace), wait)
 
@@ -74,10 +75,10 @@ def adjust(
     by: ByOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write what has changed in a closed period since; the result itself stays as it is."""
+    """Write what has changed in a closed period since. The result itself stays as it is."""
     from rung import bootstrap
     from rung.batch.settlement.adjust import adjust as adjust_period
-    from rung.cli.catalog import campaign_of, period_of
+    from rung.operations.catalog import campaign_of, period_of
 
     who = author_of(by, None).who
     with bootstrap.opened_workshop(bootstrap.open_home(home), f"adjust {campaign} {period}") as workshop:

@@ -44,10 +44,10 @@ def monitor(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> ExitCode:
-    """Compare a day's transactions with the payment system's own list. Exits with 1 if anything differs.
+    """Compare a day with the payment system's own list.
 
-    The list's columns are transaction_id, user_id, and history (all steps, JSON as in events; attributes may
-    stand beside it) or status, at and amount of the latest step.
+    Exits with 1 if anything differs. The list's columns are transaction_id, user_id, and history (all
+    steps, JSON as in events; attributes may stand beside it) or status, at and amount of the latest step.
     """
     import msgspec
 
@@ -98,7 +98,10 @@ def late(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell how long after their latest step the events of a day came, and what they still changed."""
+    """Tell how late the events of a day came.
+
+    That is how long after their latest step, and what they still changed.
+    """
     import msgspec
 
     from rung import bootstrap

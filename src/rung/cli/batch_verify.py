@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,18 +19,18 @@ _BAR_CELLS = 40
 
 
 def verify(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> ExitCode:
-    """Compare every user with what all events give, while events flow. Exits with 1 if anything differs."""
+    """Compare every user with what all events give.
+
+    Events may flow meanwhile. Exits with 1 if anything differs.
+    """
     from rung import bootstrap
-    from rung.batch.proof.report import Reports
-    from rung.batch.proof.verify import verify as verify_store
     from rung.cli.output import LiveLine
+    from rung.operations.verifying import verify_and_report
 
     opened = bootstrap.open_home(home)
     line = LiveLine()
     with bootstrap.opened_workshop(opened, "verify") as workshop:
-        report_id = datetime.fromtimestamp(workshop.clock() / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        report = verify_store(workshop, report_id, line.show)
-        folder = Reports(workshop.folder).write(report)
+        report, folder = verify_and_report(workshop, line.show)
     line.close(f"Report: {folder / 'report.json'}")
     if as_json:
         _print_report_json(report, str(folder))
@@ -47,7 +46,7 @@ def repair(
     by: ByOption = None,
     as_json: JsonOption = False,
 ) -> ExitCode:
-    """Put right what a verification found; without --yes, only show what would be done."""
+    """Put right what a verification found. Without --yes, only show what would be done."""
     from rung import bootstrap
     from rung.batch.proof.repair import plan_repair
     from rung.batch.proof.repair import repair as repair_store

@@ -9,10 +9,9 @@ import typer
 
 from rung.cli.author import ByOption, OptionalReasonOption
 from rung.cli.diff import diff
-from rung.cli.errors import ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 from rung.cli.schedule import activate, retire, roll_back
-from rung.cli.specs import load_specs, print_errors
+from rung.cli.specs import load_specs
 
 if TYPE_CHECKING:
     from rung.campaign.catalog import Catalog, CountedVersion
@@ -30,24 +29,20 @@ SpecArguments = Annotated[list[Path], typer.Argument(metavar="SPEC...", help="Ca
 
 
 @app.command()
-def check(specs: SpecArguments, as_json: JsonOption = False) -> ExitCode:
-    """Check campaign files and print every error with its place; needs no home."""
+def check(specs: SpecArguments, as_json: JsonOption = False) -> None:
+    """Check campaign files and print every error. Needs no home."""
     from rung.campaign.catalog import Catalog
     from rung.cli.output import count_of, print_json, say
 
-    campaigns, errors = load_specs(specs)
-    if errors:
-        print_errors(errors, as_json=as_json)
-        return ExitCode.BAD_INPUT
+    campaigns = load_specs(specs)
     catalog = Catalog.decode(None)
     for campaign in campaigns:
         catalog = catalog.apply(campaign, {})
     if as_json:
-        print_json({"ok": True, "errors": []})
+        print_json({"ok": True, "campaigns": [campaign.name for campaign in campaigns]})
     else:
         for spec, campaign in zip(specs, campaigns, strict=True):
             say(f"{spec}: campaign {campaign.name}, {count_of(len(campaign.versions), 'version')}: fine")
-    return ExitCode.OK
 
 
 @app.command()
@@ -57,20 +52,18 @@ def apply(
     by: ByOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
-) -> ExitCode:
-    """Check campaign files and put them into force, all of them or none.
+) -> None:
+    """Check campaign files and put them into force.
 
-    Of a version that is applied already, nothing changes: which one serves is for `rung campaign activate`.
+    All of them or none. Of a version that is applied already, nothing changes: which one serves is for
+    `rung campaign activate`.
     """
     from rung import bootstrap
     from rung.cli.author import author_of
-    from rung.cli.catalog import apply_campaigns
     from rung.cli.output import print_json, say
+    from rung.operations.catalog import apply_campaigns
 
-    campaigns, errors = load_specs(specs)
-    if errors:
-        print_errors(errors, as_json=as_json)
-        return ExitCode.BAD_INPUT
+    campaigns = load_specs(specs)
     opened = bootstrap.open_home(home)
     author = author_of(by, reason)
     with bootstrap.opened_store(opened) as store:
@@ -87,7 +80,7 @@ def apply(
                 "counts_past_events": not partial,
             }
         )
-        return ExitCode.OK
+        return
     for campaign in campaigns:
         numbers = [str(version.version.number) for version in added if version.campaign.name == campaign.name]
         if numbers:
@@ -98,7 +91,6 @@ def apply(
             say(f"Applied {campaign.name}: no version added")
     if partial:
         _say_partial(added, home)
-    return ExitCode.OK
 
 
 def _say_partial(added: list[CountedVersion], home: Path) -> None:
@@ -163,13 +155,13 @@ def show(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one campaign: which version serves which periods, and what each one counts."""
+    """Show one campaign. It tells which version serves which periods, and what each one counts."""
     import json
 
     from rung.campaign.described import describe_versions
     from rung.campaign.spec import canonical
-    from rung.cli.catalog import campaign_of
     from rung.cli.output import print_json
+    from rung.operations.catalog import campaign_of
 
     catalog = _catalog(home)
     campaign = campaign_of(catalog, name)
@@ -198,6 +190,7 @@ def _counting_text(campaign: Campaign, at: int) -> str:
 
 def _described(campaign: Campaign, catalog: Catalog) -> list[str]:
     from rung.cli.timeline import timeline
+    from rung.operations.wording import rule_lines
 
     calendar = campaign.calendar
     until = f", until {campaign.counts_until}" if campaign.counts_until is not None else ""
@@ -212,13 +205,5 @@ def _described(campaign: Campaign, catalog: Catalog) -> list[str]:
         complete = versions[version.number].complete
         note = "" if complete else "; events before it was applied are not counted"
         lines += ["", f"  version {version.number} (identity {version.identity[:12]}){note}"]
-        lines.append(f"    refunds post to the {version.post_to}'s period")
-        for measure in version.measures:
-            where = f" where {measure.where.text}" if measure.where is not None else ""
-            lines.append(f"    {measure.name} = {measure.kind} of {measure.expression.text}{where}")
-        lines.append(f"    base rate {version.reward.base_percent}%")
-        for step in version.reward.steps:
-            when = step.when.text if step.when is not None else "always"
-            on = f", on {step.on.text}" if step.on is not None else ""
-            lines.append(f"    +{step.add_percent}% {step.name}: {when}{on}")
+        lines += (f"    {line}" for line in rule_lines(version))
     return lines

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from rung.cli.charts import bar, histogram
-from rung.cli.errors import CommandError
 
 if TYPE_CHECKING:
     from rung.batch.forecast.numbers import Compared, Money, NearThreshold, Outcome, StepUsers
-    from rung.batch.snapshots import Snapshot
-    from rung.batch.workshop import Workshop
 
 _BAR_CELLS: Final = 40
 
@@ -23,21 +20,6 @@ SnapshotOption = Annotated[
         "--as-of-snapshot", help="Use the newest snapshot as it is, without the events that came after it."
     ),
 ]
-
-
-def snapshot_of(workshop: Workshop, *, newest: bool) -> Snapshot:
-    """Return a snapshot of everything that is in the log now, or the newest one that is there.
-
-    Raises:
-        CommandError: there is none yet.
-    """
-    if not newest:
-        return workshop.aggregate_to(dict(workshop.log.ends())).snapshot
-    state = workshop.lake.state()
-    found = workshop.snapshots.newest(state.log, state.positions)
-    if found is None:
-        raise CommandError("there is no snapshot yet: leave out --as-of-snapshot, which makes one")
-    return found
 
 
 def print_steps(periods: Sequence[Compared]) -> None:

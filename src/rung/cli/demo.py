@@ -64,9 +64,9 @@ def _run(path: Path, specs: list[Path], files: list[str]) -> None:
 def _apply(home: Home, specs: list[Path]) -> None:
     from rung import bootstrap
     from rung.campaign.spec import load
-    from rung.cli.author import Author
-    from rung.cli.catalog import apply_campaigns
     from rung.cli.output import say
+    from rung.operations.author import Author
+    from rung.operations.catalog import apply_campaigns
 
     campaigns = [load(spec.read_text(encoding="utf-8"), str(spec)) for spec in specs]
     with bootstrap.opened_store(home) as store:
@@ -77,22 +77,41 @@ def _apply(home: Home, specs: list[Path]) -> None:
 
 def _print_users(home: Home) -> None:
     from rung import bootstrap
+    from rung.access.subjects import for_operator
     from rung.cli.status import print_overview
     from rung.cli.times import parse_at
     from rung.status.reader import StatusReader
 
     with bootstrap.opened_store(home, read_only=True) as store:
         reader = StatusReader(store, bootstrap.partitions_of(home, store))
-        print_overview([reader.status(user.encode(), parse_at(_AT, "--at")) for user in _USERS])
+        at = parse_at(_AT, "--at")
+        print_overview([reader.status(for_operator(user.encode()), at) for user in _USERS])
 
 
 def _serve(path: Path, port: int | None) -> None:
     from rung import bootstrap
     from rung.cli.output import say
 
-    def tell(url: str) -> None:
-        say("\n4. Serving until Ctrl-C")
-        say(f"   Status page: {url}/")
-        say(f"   Status API:  curl '{url}/v1/users/{_USERS[0]}/status?at={_AT}'")
+    home = bootstrap.open_home(path)
+    key = _throw_away_key(home)
 
-    bootstrap.serve(bootstrap.open_home(path), None, port, tell)
+    def tell(url: str) -> None:
+        say("\n4. Serving until Ctrl-C, with a key that ends with it")
+        say(f"   Status page: {url}/#key={key}&user={_USERS[0]}&at={_AT}")
+        ask = f"{url}/v1/users/{_USERS[0]}/status?at={_AT}"
+        say(f"   Status API:  curl -H 'Authorization: Bearer {key}' '{ask}'")
+
+    bootstrap.serve(home, None, port, tell)
+
+
+def _throw_away_key(home: Home) -> str:
+    """Return a key for everything, of a home that is deleted at the end."""
+    from rung import bootstrap
+    from rung.access.permissions import Scope
+    from rung.operations.api_keys import create_key
+    from rung.operations.author import Author
+
+    author = Author("rung demo", "to look at the example data")
+    with bootstrap.opened_store(home) as store:
+        path = bootstrap.keys_path(home)
+        return create_key(path, store, bootstrap.clock, "demo", frozenset(Scope), 1, author)[1]

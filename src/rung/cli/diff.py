@@ -12,16 +12,13 @@ from rung.cli.comparing import (
     print_cash_back,
     print_rates,
     print_steps,
-    snapshot_of,
 )
-from rung.cli.errors import CommandError
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 if TYPE_CHECKING:
     from rung.batch.forecast.comparing import Examples
     from rung.batch.forecast.diffs import DiffReport
     from rung.batch.forecast.numbers import Example
-    from rung.campaign.catalog import Catalog, CountedVersion
 
 
 def diff(
@@ -38,51 +35,40 @@ def diff(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two versions for every user, and write the report that `rung campaign activate` asks for.
+    """Compare two versions for every user, and write a report.
 
-    The report is known by its hash. Users are named with --examples only, and never in the report.
+    `rung campaign activate` asks for it. The report is known by its hash. Users are named with --examples
+    only, and never in the report.
     """
     import msgspec
 
     from rung import bootstrap
-    from rung.batch.forecast.diffs import diff as compare
-    from rung.batch.forecast.diffs import write_diff
-    from rung.batch.forecast.simulate import notes_on
-    from rung.cli.catalog import campaign_of, period_of
     from rung.cli.output import print_json, say
+    from rung.operations.forecasting import compare_versions
 
     what = f"diff {campaign} {before} {after}"
     with bootstrap.opened_workshop(bootstrap.open_home(home), what) as workshop:
-        catalog = workshop.catalog()
-        found = campaign_of(catalog, campaign)
-        chosen = period_of(found, period)
-        versions = [_version(catalog, campaign, number) for number in (before, after)]
-        if before == after:
-            raise CommandError(f"version {before} is compared with itself: name two versions")
-        snapshot = snapshot_of(workshop, newest=as_of_snapshot)
-        report, examples = compare(workshop, snapshot, versions[0], versions[1], chosen)
-        digest = write_diff(workshop.folder, report)
-        file = workshop.folder / "diffs" / f"{digest}.json"
-    notes = notes_on([report.compared])
+        found = compare_versions(workshop, campaign, before, after, period, newest=as_of_snapshot)
+    report, examples = found.report, found.examples
     if as_json:
         shown = {"up": examples.up, "down": examples.down} if with_ids else None
         built = msgspec.to_builtins(report, str_keys=True)
-        print_json({"hash": digest, "file": str(file), "notes": notes, "report": built, "examples": shown})
+        print_json(
+            {
+                "hash": found.digest,
+                "file": str(found.file),
+                "notes": found.notes,
+                "report": built,
+                "examples": shown,
+            }
+        )
         return
-    for note in notes:
+    for note in found.notes:
         say(f"Note: {note}")
     _print(report)
     _print_examples(examples, with_ids=with_ids)
-    say(f"Report: {file}")
-    say(f"Hash: {digest}")
-
-
-def _version(catalog: Catalog, campaign: str, number: int) -> CountedVersion:
-    versions = catalog.versions_of(campaign)
-    if number not in versions:
-        known = ", ".join(map(str, sorted(versions)))
-        raise CommandError(f"campaign {campaign} has no version {number}; there are: {known}")
-    return versions[number]
+    say(f"Report: {found.file}")
+    say(f"Hash: {found.digest}")
 
 
 def _print(report: DiffReport) -> None:

@@ -2,32 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import NamedTuple, Self
 
 
 class ExitCode(IntEnum):
-    """What the shell sees; the numbers are part of the interface."""
+    """What the shell sees, with its meaning; the numbers are part of the interface."""
 
-    OK = 0
-    PROBLEMS = 1
-    """The command worked, and what it looked at has problems (`doctor`)."""
-    BAD_INPUT = 2
-    """An argument, a file, a spec or a setting is wrong."""
-    NOT_INITIALISED = 3
-    """There is no Rung home there: `rung init` makes one."""
-    BUSY = 4
-    """Another process holds what the command needs."""
-    FAILED = 5
-    """The log, the store or the machine refused; the text says what to do."""
-    INTERRUPTED = 130
+    meaning: str
+
+    def __new__(cls, number: int, meaning: str) -> Self:
+        """Make a member of a number, which says what it means."""
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.meaning = meaning
+        return member
+
+    OK = 0, "done"
+    PROBLEMS = 1, "the command worked, and what it looked at has problems"
+    BAD_INPUT = 2, "an argument, file, spec or setting is wrong"
+    NOT_INITIALISED = 3, "there is no home: `rung init` makes one"
+    BUSY = 4, "another process holds what the command needs"
+    FAILED = 5, "the log, the store or the machine refused; the text says what to do"
+    INTERRUPTED = 130, "interrupted, or answered no"
+
+
+class Place(NamedTuple):
+    """One mistake in a file: where it is, and what was probably meant (None: nobody can tell)."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    suggestion: str | None
 
 
 class CommandError(Exception):
-    """An expected error: one clear line with the fix, and how to exit."""
+    """An expected error: one clear line with the fix, how to exit, and each mistake by its place."""
 
-    def __init__(self, message: str, code: ExitCode = ExitCode.BAD_INPUT) -> None:
+    def __init__(
+        self, message: str, code: ExitCode = ExitCode.BAD_INPUT, places: Sequence[Place] = ()
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.places = tuple(places)
+
+
+def print_error(error: CommandError, *, as_json: bool) -> ExitCode:
+    """Print an error on standard error and, as JSON, on standard output; return how to exit.
+
+    The JSON document is `{"error": {"code", "name", "message"}}`, with `places` where files have mistakes.
+    """
+    import sys
+
+    for one in error.places:
+        meant = f"; {one.suggestion}" if one.suggestion else ""
+        sys.stderr.write(f"{one.file}:{one.line}:{one.column}: {one.message}{meant}\n")
+    for line in str(error).splitlines():
+        sys.stderr.write(f"error: {line}\n")
+    if as_json:
+        from rung.cli.output import print_json
+
+        told: dict[str, object] = {
+            "code": error.code.value,
+            "name": error.code.name.lower(),
+            "message": str(error),
+        }
+        if error.places:
+            told["places"] = [place._asdict() for place in error.places]
+        print_json({"error": told})
+    return error.code
 
 
 def explained(error: Exception) -> CommandError | None:
@@ -38,83 +83,24 @@ def explained(error: Exception) -> CommandError | None:
     """
     if isinstance(error, CommandError):
         return error
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename is not None else ""
-        return CommandError(f"{place}{error.strerror or error}", ExitCode.FAILED)
 
-    from rung.batch.export import ExportRefused
-    from rung.batch.forecast.diffs import DiffRefused
-    from rung.batch.forecast.simulate import SimulationRefused
-    from rung.batch.lease import BatchRuns
-    from rung.batch.monitoring.monitor import NotFillable
-    from rung.batch.monitoring.payment_list import ListUnreadable
-    from rung.batch.proof.examine import ReadTwice
-    from rung.batch.proof.gates import NotProven
-    from rung.batch.proof.report import ReportUnreadable
-    from rung.batch.proof.verify import CatalogMoved
-    from rung.batch.retention.erase import EraseRefused
-    from rung.batch.retention.prune import PruneRefused
-    from rung.batch.settlement.settled import SettledDamaged, SettleRefused
-    from rung.batch.snapshots import SnapshotDamaged
-    from rung.batch.spark.java import JavaMissing
-    from rung.batch.spark.session import SparkFailed, SparkMissing
     from rung.bootstrap import NotInitialised, WorkerRuns
-    from rung.campaign.catalog import CatalogRefused, CatalogUnreadable
-    from rung.lake.port import LakeError, LakeOvertaken
-    from rung.log.files import UnreadableFile
-    from rung.log.port import LogError
+    from rung.console.accounts import AccountsRefused
+    from rung.operations.expected import expected
     from rung.settings import SettingsError
-    from rung.speed.figures import FigureOverflow
-    from rung.status.evaluate import UnknownCampaign
     from rung.status.serve import ServeError
-    from rung.store.port import ChangeTooLarge, Overtaken, StoreBusy, StoreError
 
-    if isinstance(error, UnknownCampaign):
-        return CommandError(f"{error}; {_hint(error.suggestion, error.known)}")
+    found = expected(error)
+    if found is not None:
+        return CommandError(found.text, ExitCode[found.kind.name])
     codes: tuple[tuple[type[Exception], ExitCode], ...] = (
         (NotInitialised, ExitCode.NOT_INITIALISED),
         (WorkerRuns, ExitCode.BUSY),
         (SettingsError, ExitCode.BAD_INPUT),
-        (CatalogRefused, ExitCode.BAD_INPUT),
-        (CatalogUnreadable, ExitCode.FAILED),
-        (UnreadableFile, ExitCode.BAD_INPUT),
-        (BatchRuns, ExitCode.BUSY),
-        (CatalogMoved, ExitCode.BUSY),
-        (NotProven, ExitCode.PROBLEMS),
-        (ExportRefused, ExitCode.BAD_INPUT),
-        (ReadTwice, ExitCode.BUSY),
-        (ReportUnreadable, ExitCode.BAD_INPUT),
-        (ListUnreadable, ExitCode.BAD_INPUT),
-        (NotFillable, ExitCode.BAD_INPUT),
-        (DiffRefused, ExitCode.BAD_INPUT),
-        (SimulationRefused, ExitCode.BAD_INPUT),
-        (SettleRefused, ExitCode.PROBLEMS),
-        (PruneRefused, ExitCode.PROBLEMS),
-        (EraseRefused, ExitCode.PROBLEMS),
-        (SettledDamaged, ExitCode.FAILED),
-        (SnapshotDamaged, ExitCode.FAILED),
-        (SparkMissing, ExitCode.BAD_INPUT),
-        (JavaMissing, ExitCode.BAD_INPUT),
-        (SparkFailed, ExitCode.FAILED),
-        (LakeError, ExitCode.FAILED),
-        (LakeOvertaken, ExitCode.BUSY),
-        (Overtaken, ExitCode.BUSY),
-        (FigureOverflow, ExitCode.FAILED),
-        (LogError, ExitCode.FAILED),
-        (StoreError, ExitCode.FAILED),
-        (StoreBusy, ExitCode.FAILED),
-        (ChangeTooLarge, ExitCode.FAILED),
+        (AccountsRefused, ExitCode.BAD_INPUT),
         (ServeError, ExitCode.FAILED),
     )
     for kind, code in codes:
         if isinstance(error, kind):
             return CommandError(str(error), code)
     return None
-
-
-def _hint(suggestion: str | None, known: tuple[str, ...]) -> str:
-    if suggestion is not None:
-        return f"did you mean {suggestion}?"
-    if known:
-        return f"there are: {', '.join(known)}"
-    return "there is none: apply one with `rung campaign apply SPEC...`"

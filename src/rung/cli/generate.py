@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rung.cli.errors import CommandError
+from rung.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from rung.traffic import TrafficCounts
@@ -55,13 +56,16 @@ def generate(
     user_attribute_events: Annotated[
         float, typer.Option(min=0, max=1, help="Share accompanied by an event with user attributes.")
     ] = 0.0,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write synthetic events, one JSON document per line."""
+    """Write synthetic events, one JSON document per line. With --json, tell how many of each kind."""
     import sys
 
     from rung.traffic import IdKind, TrafficCounts, TrafficSettings
     from rung.traffic import generate as generate_events
 
+    if as_json and output == Path("-"):
+        raise CommandError("--json prints what was written on standard output: add --output FILE")
     if ids not in set(IdKind):
         raise CommandError(f"--ids {ids}: expected one of {', '.join(IdKind)}")
     try:
@@ -99,7 +103,7 @@ def generate(
         with output.open("wb") as file:
             for chunk in chunks:
                 file.write(b"\n".join(chunk) + b"\n")
-    _report(counts)
+    _report(counts, as_json=as_json)
 
 
 def _starts_at(text: str) -> int:
@@ -110,11 +114,14 @@ def _starts_at(text: str) -> int:
     return Calendar(PeriodKind.DAY, "UTC").starts_at(at) if isinstance(at, Period) else at
 
 
-def _report(counts: TrafficCounts) -> None:
+def _report(counts: TrafficCounts, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from rung.cli.output import say
+    from rung.cli.output import print_json, say
 
+    if as_json:
+        print_json(asdict(counts))
+        return
     say(", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in asdict(counts).items() if count))
 
 

@@ -45,7 +45,7 @@ def grants(
     """
     from rung import bootstrap
     from rung.batch.settlement.grants import export, grant
-    from rung.cli.catalog import campaign_of, period_of
+    from rung.operations.catalog import campaign_of, period_of
 
     if form is not None and output is None:
         raise CommandError("--format is the form of a file: name it with --output FILE")

@@ -8,12 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias, TypeVar
 
 import typer
 
 from rung.cli.errors import CommandError
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
+from rung.cli.remote import KeyFileOption, ServerOption, chosen_server, connected
 
 if TYPE_CHECKING:
     from rung.bootstrap import Home, Log
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS: Final = 0.05
 _PAGE_EVENTS: Final = 1_000
+_Read = TypeVar("_Read")
+
+OnChunk: TypeAlias = Callable[[int, int, int | None], object]
+"""Gets the events so far, the bytes read, and the bytes in total (None: unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class Ingested:
 
 
 def ingest(
+    ctx: typer.Context,
     files: Annotated[
         list[str],
         typer.Argument(metavar="FILE...", help="NDJSON (also .gz, .xz, .zst) or Parquet; - is stdin."),
@@ -42,75 +48,110 @@ def ingest(
     wait: Annotated[
         bool, typer.Option("--wait", help="Return when all of it is applied; applies it if no worker runs.")
     ] = False,
+    server: ServerOption = None,
+    key_file: KeyFileOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Append the events of files to the log, in their order. Repeating it changes nothing."""
-    from rung import bootstrap
-    from rung.cli.output import count_of, print_json, say
+    from rung.cli.output import print_json, say
 
     _check_files(files)
-    opened = bootstrap.open_home(home)
-    summary: dict[str, object]
-    with bootstrap.opened_log(opened) as log:
-        done = _append_with_bar(log, files)
-        rate = round(done.events / done.seconds) if done.seconds > 0 else 0
-        summary = {
-            "events": done.events,
-            "seconds": round(done.seconds, 3),
-            "events_per_second": rate,
-            "applied": wait,
-        }
-        if not as_json:
-            say(f"Appended {count_of(done.events, 'event')} ({rate:,} events/s)")
-        if wait:
-            with bootstrap.opened_store(opened) as store:
-                _wait_until_applied(opened, log, store, done)
-                quarantined = _quarantined_between(store, done)
-            summary["quarantined"] = quarantined
-            if not as_json:
-                say(f"All applied; {count_of(quarantined, 'event')} of them in quarantine")
-                if quarantined:
-                    say(f"See: rung --home {home} quarantine list")
-        elif not as_json:
-            say("A worker applies them: rung worker, or rung serve; --wait returns when that is done")
+    tell = _say_nothing if as_json else say
+    address = chosen_server(ctx, server)
+    if address is None:
+        summary = _append(home, files, tell, wait=wait)
+    elif wait:
+        raise CommandError("--wait: a server applies events by itself; leave it out with --server")
+    else:
+        summary = _send(address, key_file, files, tell)
     if as_json:
         print_json(summary)
 
 
-def append_files(
-    log: Log, files: Sequence[str], on_chunk: Callable[[int, int, int | None], object]
-) -> Ingested:
-    """Append files, and tell after each chunk how far that is.
+def _append(
+    home: Path, files: Sequence[str], tell: Callable[[str], None], *, wait: bool
+) -> dict[str, object]:
+    from rung import bootstrap
+    from rung.cli.output import count_of
 
-    `on_chunk` gets the events so far, the bytes read, and the bytes in total (None: unknown).
+    opened = bootstrap.open_home(home)
+    with bootstrap.opened_log(opened) as log:
+        done = _with_bar(partial(append_files, log, files))
+        summary = _summary(done.events, done.seconds, tell, applied=wait)
+        if not wait:
+            tell("A worker applies them: rung worker, or rung serve; --wait returns when that is done")
+            return summary
+        with bootstrap.opened_store(opened) as store:
+            _wait_until_applied(opened, log, store, done)
+            quarantined = _quarantined_between(store, done)
+    tell(f"All applied; {count_of(quarantined, 'event')} of them in quarantine")
+    if quarantined:
+        tell(f"See: rung --home {home} quarantine list")
+    return {**summary, "quarantined": quarantined}
+
+
+def _send(
+    server: str, key_file: Path | None, files: Sequence[str], tell: Callable[[str], None]
+) -> dict[str, object]:
+    started = time.monotonic()
+    with connected(server, key_file) as client:
+        count = _with_bar(partial(_hand_over, files, client.send))
+    return _summary(count, time.monotonic() - started, tell, applied=False)
+
+
+def _summary(events: int, seconds: float, tell: Callable[[str], None], *, applied: bool) -> dict[str, object]:
+    from rung.cli.output import count_of
+
+    rate = round(events / seconds) if seconds > 0 else 0
+    tell(f"Appended {count_of(events, 'event')} ({rate:,} events/s)")
+    return {
+        "events": events,
+        "seconds": round(seconds, 3),
+        "events_per_second": rate,
+        "applied": applied,
+    }
+
+
+def _say_nothing(text: str) -> None:
+    """Leave the line out: a program reads the summary."""
+
+
+def append_files(log: Log, files: Sequence[str], on_chunk: OnChunk) -> Ingested:
+    """Append files, and tell after each chunk how far that is.
 
     Raises:
         CommandError: a file cannot be read to its end; what was read before stays in the log.
     """
-    from rung.log.files import UnreadableFile, events
-
     starts = log.ends()
     started = time.monotonic()
-    count = bytes_done = 0
-    sizes = [Path(file).stat().st_size if Path(file).is_file() else None for file in files]
-    total = None if None in sizes else sum(size for size in sizes if size is not None)
     with closing(log.producer()) as producer:
-        for file, size in zip(files, sizes, strict=True):
-            on_progress = partial(_tell, on_chunk, count, bytes_done, total)
-            try:
-                for chunk in events(file, on_progress):
-                    producer.append(chunk)
-                    count += len(chunk)
-            except UnreadableFile as error:
-                kept = f"; {count:,} events read so far are in the log, and repeating them is safe"
-                raise CommandError(f"{error}{kept if count else ''}") from error
-            bytes_done += size or 0
+        count = _hand_over(files, producer.append, on_chunk)
     return Ingested(count, time.monotonic() - started, starts, log.ends())
 
 
+def _hand_over(files: Sequence[str], take: Callable[[list[bytes]], object], on_chunk: OnChunk) -> int:
+    """Give the events of files, chunk by chunk, to what takes them; return how many they are."""
+    from rung.log.files import UnreadableFile, events
+
+    count = bytes_done = 0
+    sizes = [Path(file).stat().st_size if Path(file).is_file() else None for file in files]
+    total = None if None in sizes else sum(size for size in sizes if size is not None)
+    for file, size in zip(files, sizes, strict=True):
+        on_progress = partial(_tell, on_chunk, count, bytes_done, total)
+        try:
+            for chunk in events(file, on_progress):
+                take(chunk)
+                count += len(chunk)
+        except UnreadableFile as error:
+            kept = f"; {count:,} events read so far are in the log, and repeating them is safe"
+            raise CommandError(f"{error}{kept if count else ''}") from error
+        bytes_done += size or 0
+    return count
+
+
 def _tell(
-    on_chunk: Callable[[int, int, int | None], object],
+    on_chunk: OnChunk,
     events_before: int,
     bytes_before: int,
     total: int | None,
@@ -130,7 +171,8 @@ def _check_files(files: Sequence[str]) -> None:
             raise CommandError(f"{file}: is a folder; name the files in it")
 
 
-def _append_with_bar(log: Log, files: Sequence[str]) -> Ingested:
+def _with_bar(read: Callable[[OnChunk], _Read]) -> _Read:
+    """Show on a terminal how far reading is."""
     import sys
 
     from rich.console import Console
@@ -141,10 +183,8 @@ def _append_with_bar(log: Log, files: Sequence[str]) -> Ingested:
     console = Console(stderr=True)
     with Bar(*columns, TimeElapsedColumn(), console=console, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=None, events=0)
-        return append_files(
-            log,
-            files,
-            lambda events, done, total: progress.update(task, completed=done, total=total, events=events),
+        return read(
+            lambda events, done, total: progress.update(task, completed=done, total=total, events=events)
         )
 
 

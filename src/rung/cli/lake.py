@@ -24,7 +24,7 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> ExitCode:
-    """Show how far each partition is archived; exits with 1 if events are lost or a file is damaged."""
+    """Show how far each partition is archived. Exits with 1 if events are lost or a file is damaged."""
     from rung import bootstrap
     from rung.batch.holdings import holdings
     from rung.cli.output import print_json, say
@@ -75,9 +75,10 @@ def compact(
     ] = 168,
     as_json: JsonOption = False,
 ) -> None:
-    """Join the small files of each day, and delete files that were replaced long ago.
+    """Join the small files of each day.
 
-    Archivers and batch jobs may run meanwhile; a second compaction may not, and is told so.
+    Files that were replaced long ago are deleted. Archivers and batch jobs may run meanwhile; a second
+    compaction may not, and is told so.
     """
     from rung import bootstrap
     from rung.cli.output import count_of, print_json, say
@@ -91,6 +92,25 @@ def compact(
             f"{count_of(done.files_before, 'file')} before, {done.files_after:,} now; "
             f"deleted {done.deleted:,} of those replaced earlier"
         )
+
+
+@app.command()
+def upgrade(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Bring a lake of an earlier release to the present form.
+
+    Only files with events that were rejected for the type of an attribute are written anew. Stop the
+    archivers of the earlier release before that. It may be cut short and run again.
+    """
+    from rung import bootstrap
+    from rung.cli.output import count_of, print_json, say
+
+    files = bootstrap.upgrade_lake(bootstrap.open_home(home))
+    if as_json:
+        print_json({"upgraded": files is not None, "files": files or 0})
+    elif files is None:
+        say("The lake has the present form already.")
+    else:
+        say(f"The lake has the present form now; {count_of(files, 'file')} written anew")
 
 
 def _damaged(lake: Lake, state: LakeState) -> list[str]:

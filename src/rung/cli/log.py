@@ -24,19 +24,23 @@ def create(
         int, typer.Option("--replication-factor", min=1, help="On how many brokers each event is kept.")
     ],
     home: HomeOption = DEFAULT_HOME,
+    as_json: JsonOption = False,
 ) -> None:
-    """Make the topic of events, and the one of the quarantine; what is there stays as it is.
+    """Make the topics of events and of the quarantine.
 
-    The number of partitions cannot change later without a replay.
+    What is there stays as it is. The number of partitions cannot change later without a replay.
     """
     from rung import bootstrap, servers
-    from rung.cli.output import count_of, say
+    from rung.cli.output import count_of, print_json, say
 
     opened = bootstrap.open_home(home)
+    made = servers.create_topics(opened, partitions, replication_factor) if opened.has_kafka else ()
+    if as_json:
+        print_json({"kind": opened.settings.log.kind, "made": list(made)})
+        return
     if not opened.has_kafka:
         say(f"{_embedded_text(opened)}; there is nothing to make")
         return
-    made = servers.create_topics(opened, partitions, replication_factor)
     for name in made:
         say(f"Made: {name} with {count_of(partitions, 'partition')}")
     if not made:
@@ -45,7 +49,7 @@ def create(
 
 @app.command()
 def describe(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> ExitCode:
-    """Show the topics; exits with 1 if the one of events is missing."""
+    """Show the topics. Exits with 1 if the one of events is missing."""
     from rung import bootstrap, servers
     from rung.cli.output import print_json, print_table, say
 
@@ -85,10 +89,10 @@ def trim(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only show what would be done.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete from an embedded log what is both in the lake and applied to the store, and nothing else.
+    """Delete from an embedded log what is archived and applied.
 
-    The files of the lake that hold it are read and checked before. Whole blocks are deleted, so some events
-    more may stay.
+    Nothing else is deleted. The files of the lake that hold it are read and checked before. Whole blocks
+    are deleted, so some events more may stay.
     """
     from rung import bootstrap
     from rung.batch.lease import only_job

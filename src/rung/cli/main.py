@@ -6,6 +6,7 @@ only the command that is named is made; the others stand in the list with their 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -14,14 +15,19 @@ from typing import Annotated, Final, NamedTuple
 import typer
 from typer import Typer
 
-from rung.cli.errors import ExitCode, explained
+from rung.cli.errors import CommandError, ExitCode, explained, print_error
+from rung.cli.helping import help_asked
 from rung.cli.options import DEFAULT_HOME, HomeOption
-from rung.structured import write_words
+from rung.cli.usage import usage_text
 
 _HELP: Final = "Keep every user's standing in a payment campaign exactly right."
-_EXIT_CODES: Final = (
-    "Exit codes: 0 done, 1 problems found, 2 bad input, 3 not initialised, 4 another process holds it,"
-    " 5 log, store or machine failed, 130 interrupted."
+_EXIT_CODES: Final = f"Exit codes: {'; '.join(f'{code.value}: {code.meaning}' for code in ExitCode)}."
+_COMPLETING: Final = "_RUNG_COMPLETE"
+"""The variable with which a shell asks how a command line may go on."""
+_OPTIONS: Final = frozenset({"--install-completion", "--show-completion"})
+_NO_COMPLETION: Final = (
+    "the shell that runs this cannot be told; `_RUNG_COMPLETE=source_bash rung` prints what bash needs,"
+    " source_zsh and source_fish what zsh and fish do"
 )
 
 
@@ -44,6 +50,7 @@ COMMANDS: Final = {
     "lake": _Command("rung.cli.lake", "app", "Describe, check and compact the archive of events."),
     "status": _Command("rung.cli.status", "status", "Show a user's progress and the rate in force."),
     "explain": _Command("rung.cli.explain", "explain", "Show what each transaction of a period counts for."),
+    "top": _Command("rung.cli.top", "top", "Watch events, lag, quarantine and jobs as they go."),
     "lag": _Command("rung.cli.lag", "lag", "Show how far each partition is applied, and what is stuck."),
     "quarantine": _Command("rung.cli.quarantine", "app", "List, show, retry or drop events not applied."),
     "audit": _Command("rung.cli.audit", "audit", "List who changed what, when and why."),
@@ -52,7 +59,11 @@ COMMANDS: Final = {
     "grants": _Command("rung.cli.grants", "grants", "Settle the cash back of a period's purchases."),
     "prune": _Command("rung.cli.prune", "prune", "Forget what is older than any campaign keeps."),
     "erase": _Command("rung.cli.erase", "erase", "Remove a user's identity, and keep all totals."),
+    "keys": _Command("rung.cli.keys", "app", "Make, list and revoke the keys of services for the API."),
     "serve": _Command("rung.cli.serve", "serve", "Run the status API, the page and the worker."),
+    "webhooks": _Command("rung.cli.webhooks", "app", "Tell another system which steps users reach."),
+    "console": _Command("rung.cli.console", "console", "Serve the operators' console in the browser."),
+    "accounts": _Command("rung.cli.accounts", "app", "Add, list and remove the accounts of the console."),
     "generate": _Command("rung.cli.generate", "generate", "Write seeded synthetic events."),
     "doctor": _Command("rung.cli.doctor", "doctor", "Look for what is wrong, and say what to do."),
     "replay": _Command("rung.cli.replay", "replay", "Derive all figures from the log again."),
@@ -62,27 +73,45 @@ _HIDDEN: Final = frozenset({"demo"})
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; expected errors are one line on standard error."""
+    """Run one command line and return its exit code.
+
+    Expected errors are lines on standard error; with --json also one document on standard output.
+    """
+    as_json = "--json" in arguments
     try:
-        result = application(arguments)(args=list(arguments), prog_name="rung", standalone_mode=False)
-    except SystemExit:
-        # Typer's answer to a reader (`head`, a pager) that has gone: it has seen what it wanted.
+        app = application([*arguments, *_words_to_complete()])
+        text = help_asked(app, arguments or (["--help"] if _COMPLETING not in os.environ else []))
+        if text is not None:
+            typer.echo(text)
+            return ExitCode.OK
+        result = app(args=list(arguments), prog_name="rung", standalone_mode=False)
+        if result and not _OPTIONS.isdisjoint(arguments):
+            raise CommandError(_NO_COMPLETION)
+    except SystemExit as ended:
+        # A shell asks for completions, or typer's answer to a reader (`head`, a pager) that has gone: that
+        # one has seen what it wanted.
+        if ended.code and not _OPTIONS.isdisjoint(arguments):
+            return print_error(CommandError(_NO_COMPLETION), as_json=as_json)
         return ExitCode.OK
     except typer.Abort:
-        return _failed("stopped; nothing was changed", ExitCode.INTERRUPTED)
+        error = CommandError("stopped; nothing was changed", ExitCode.INTERRUPTED)
+        return print_error(error, as_json=as_json)
     except typer.TyperException as error:
-        return _failed(_usage(error), ExitCode.BAD_INPUT)
+        return print_error(CommandError(usage_text(error)), as_json=as_json)
     except Exception as error:
         expected = explained(error)
         if expected is None:
             raise
-        return _failed(str(expected), expected.code)
+        return print_error(expected, as_json=as_json)
     return result if isinstance(result, int) else ExitCode.OK
 
 
 def main() -> None:
     """Run the command line of this process."""
-    write_words()
+    if "--help" not in sys.argv:
+        from rung.structured import write_words
+
+        write_words()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -93,7 +122,7 @@ def application(arguments: Sequence[str]) -> Typer:
         help=_HELP,
         epilog=_EXIT_CODES,
         invoke_without_command=True,
-        add_completion=False,
+        add_completion=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
@@ -134,13 +163,8 @@ def _not_made() -> None:
     raise AssertionError("unreachable: a command that runs is among the arguments")
 
 
-def _usage(error: typer.TyperException) -> str:
-    message = " ".join(error.format_message().split()).rstrip(".")
-    path: str = getattr(getattr(error, "ctx", None), "command_path", "rung")
-    return f"{message}; see {path} --help"
-
-
-def _failed(message: str, code: ExitCode) -> ExitCode:
-    for line in message.splitlines():
-        sys.stderr.write(f"error: {line}\n")
-    return code
+def _words_to_complete() -> list[str]:
+    """Return the words of the command line that a shell asks about, as bash tells them, or zsh and fish."""
+    if _COMPLETING not in os.environ:
+        return []
+    return os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()

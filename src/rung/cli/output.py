@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 _SHOW_EVERY_SECONDS: Final = 0.25
@@ -29,11 +29,16 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: 
         justify = "right" if column in numbers else "left"
         table.add_column(column, justify=justify, overflow="fold")
     for row in rows:
-        table.add_row(*(_plain(cell) for cell in row))
+        table.add_row(*(plain(cell) for cell in row))
     # In a file or pipe the lines may be long; whoever reads them decides where to cut.
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+    print_rendered(console, table)
+
+
+def print_rendered(console: Console, what: RenderableType) -> None:
+    """Print what a console renders, with nothing left at a line's end."""
     with console.capture() as capture:
-        console.print(table)
+        console.print(what)
     for line in capture.get().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
 
@@ -104,6 +109,6 @@ class LiveLine:
         sys.stderr.flush()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return the text without control characters: what users send must not steer a terminal."""
     return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)

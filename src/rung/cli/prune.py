@@ -22,7 +22,7 @@ def prune(
     reason: OptionalReasonOption = None,
     as_json: JsonOption = False,
 ) -> ExitCode:
-    """Forget transactions and figures older than any campaign keeps; without --yes, only show what would go.
+    """Forget what is older than any campaign keeps. Without --yes, only show what would go.
 
     The lake keeps every event. It may run beside workers, and be cut short and run again.
     """
@@ -49,9 +49,9 @@ def prune(
 
 
 def settle(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> ExitCode:
-    """Settle quarantined events of transactions that were pruned: from the lake, each once.
+    """Settle events of pruned transactions from the lake.
 
-    Exits with 1 if events are left that cannot be settled.
+    They are in quarantine, and are settled once. Exits with 1 if events are left that cannot be settled.
     """
     from rung import bootstrap
     from rung.batch.retention.settle_pruned import settle_pruned

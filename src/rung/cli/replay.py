@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rung.cli.author import ByOption, author_of
 from rung.cli.errors import CommandError, ExitCode
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption, YesOption
 
@@ -17,18 +18,22 @@ if TYPE_CHECKING:
     from rung.log.port import Log
 
 
-def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: JsonOption = False) -> None:
+def replay(
+    home: HomeOption = DEFAULT_HOME, yes: YesOption = False, by: ByOption = None, as_json: JsonOption = False
+) -> None:
     """Forget what was derived from the log and apply all of it again.
 
     Needed when a campaign was applied after events had been: then its versions count all events
     from the beginning. What an embedded log no longer has is read from the lake. While it runs, statuses
-    show less than there is. With Kafka other workers may run meanwhile: they are overtaken, begin anew,
-    and take their part of the work.
+    show less than there is; what was earned in closed periods is told all the same. With Kafka other workers
+    may run meanwhile: they are overtaken, begin anew, and take their part of the work.
     """
     import threading
 
     from rung import bootstrap
     from rung.batch.lease import only_job
+    from rung.batch.settlement.closed import those_written
+    from rung.batch.settlement.kept_steps import Keeping, keep_steps
     from rung.campaign.catalog import Catalog
     from rung.cli.output import count_of, print_json, say
     from rung.cli.work import apply_events
@@ -49,13 +54,22 @@ def replay(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: Jso
             archived = f", {sum(starts.values()):,} of them from the lake," if starts else ""
             typer.confirm(f"Forget all figures and apply {events}{archived} again?", abort=True, err=True)
         catalog = Catalog.decode(store.catalog()[1])
+        closed = those_written(home_opened.batch_folder, catalog)
+        who = author_of(by, None).who if closed else ""
         store.reset(catalog.from_the_beginning().encode())
+        if closed:
+            keeping = Keeping(store, log.partitions, bootstrap.clock, who, "replay", "closed periods")
+            keep_steps(keeping, closed, _unheard)
         work = apply_events(home_opened, whole, store, threading.Event(), until_caught_up=True)
     if as_json:
         seconds = round(work.seconds, 3)
         print_json({"events": work.events, "quarantined": work.quarantined, "seconds": seconds})
     else:
         say(f"Applied {count_of(work.events, 'event')} again; quarantined {work.quarantined:,}")
+
+
+def _unheard(_: int) -> None:
+    """Say nothing of the steps that are kept."""
 
 
 @contextmanager

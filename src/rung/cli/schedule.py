@@ -10,11 +10,7 @@ from rung.cli.author import ByOption, ReasonOption
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from rung.campaign.catalog import Catalog
-    from rung.cli.author import Author
 
 CampaignArgument = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name.")]
 VersionArgument = Annotated[int, typer.Argument(metavar="VERSION", help="The version's number.")]
@@ -40,7 +36,9 @@ def activate(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a version serve from a period on, until the next one in the schedule.
+    """Let a version serve from a period on.
+
+    It serves until the next entry of the schedule.
 
     It needs a clean `rung batch verify` of the last day, and the hash of a `rung campaign diff`.
 
@@ -48,24 +46,26 @@ def activate(
     replaced goes on counting, so that `rung campaign rollback` can go back at once.
     """
     from rung import bootstrap
-    from rung.batch.proof.gates import check_activation
     from rung.campaign.described import schedule_of
     from rung.cli.author import author_of
-    from rung.cli.catalog import period_of
     from rung.cli.output import print_json, say
+    from rung.operations.catalog import period_of
+    from rung.operations.serving import activate as activate_version
 
-    folder, now = bootstrap.open_home(home).batch_folder, bootstrap.clock()
-
-    def activated(before: Catalog) -> Catalog:
-        first = period_of(before.campaigns[campaign], period)
-        after = before.activate(campaign, version, first)
-        if not unproven:
-            check_activation(folder, before, campaign, version, first, diff, now)
-        return after
-
+    opened = bootstrap.open_home(home)
     author = author_of(by, reason)
-    action = "activate-unproven" if unproven else "activate"
-    before, after = _changed(home, campaign, activated, action, f"{campaign} {version}", author)
+    with bootstrap.opened_store(opened) as store:
+        before, after = activate_version(
+            store,
+            opened.batch_folder,
+            bootstrap.clock,
+            campaign,
+            version,
+            period,
+            diff,
+            author,
+            unproven=unproven,
+        )
     moved = after.campaigns[campaign]
     later = moved.schedule.until(moved.counts_until).after(period_of(moved, period))
     if as_json:
@@ -97,15 +97,15 @@ def roll_back(
     as_json: JsonOption = False,
 ) -> None:
     """Put the schedule back as it was before the last activation."""
+    from rung import bootstrap
     from rung.campaign.described import schedule_of
     from rung.cli.author import author_of
     from rung.cli.output import print_json, say
-
-    def rolled_back(before: Catalog) -> Catalog:
-        return before.roll_back(campaign)
+    from rung.operations.serving import roll_back as roll_back_schedule
 
     author = author_of(by, reason)
-    before, after = _changed(home, campaign, rolled_back, "rollback", campaign, author)
+    with bootstrap.opened_store(bootstrap.open_home(home)) as store:
+        before, after = roll_back_schedule(store, bootstrap.clock, campaign, author)
     if as_json:
         print_json(
             {
@@ -128,15 +128,17 @@ def retire(
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop counting a version that serves no period from the current one on.
+    """Stop counting a version that serves no more.
 
-    It still counts up to the current period, and no later one, for good: it cannot serve those any more.
+    It may serve no period from the current one on. It still counts up to the current period, and no later
+    one, for good: it cannot serve those any more.
     """
     from rung import bootstrap
     from rung.campaign.counted import periods_text
     from rung.campaign.described import describe_versions
     from rung.cli.author import author_of
     from rung.cli.output import print_json, say
+    from rung.operations.catalog import change_campaign
 
     at = bootstrap.clock()
 
@@ -144,7 +146,10 @@ def retire(
         return before.retire(campaign, version, before.campaigns[campaign].calendar.period_at(at))
 
     author = author_of(by, reason)
-    _, after = _changed(home, campaign, retired, "retire", f"{campaign} {version}", author)
+    with bootstrap.opened_store(bootstrap.open_home(home)) as store:
+        _, after = change_campaign(
+            store, campaign, retired, bootstrap.clock, "campaign.retire", f"{campaign} {version}", author
+        )
     counted = after.versions_of(campaign)[version]
     if as_json:
         (described,) = describe_versions(counted.campaign, [counted]).counted
@@ -152,23 +157,6 @@ def retire(
     else:
         counts = periods_text(counted.campaign, *counted.periods)
         say(f"Retired {campaign}: version {version} counts {counts}, and no later period any more")
-
-
-def _changed(
-    home: Path,
-    campaign: str,
-    change: Callable[[Catalog], Catalog],
-    action: str,
-    subject: str,
-    author: Author,
-) -> tuple[Catalog, Catalog]:
-    from rung import bootstrap
-    from rung.cli.catalog import change_campaign
-
-    with bootstrap.opened_store(bootstrap.open_home(home)) as store:
-        return change_campaign(
-            store, campaign, change, bootstrap.clock, f"campaign.{action}", subject, author
-        )
 
 
 def _say_schedules(before: Catalog, after: Catalog, campaign: str) -> None:

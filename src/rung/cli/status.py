@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
+from rung.cli.remote import KeyFileOption, ServerOption, chosen_server, connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -15,18 +17,36 @@ if TYPE_CHECKING:
 
 
 def status(
+    ctx: typer.Context,
     user: Annotated[str, typer.Argument(metavar="USER", help="The user's id.")],
     campaign: Annotated[str | None, typer.Option("--campaign", help="Only this campaign.")] = None,
     at: Annotated[
         str | None,
         typer.Option("--at", metavar="TIME", help="Which periods: RFC 3339 or a date (default: now)."),
     ] = None,
+    server: ServerOption = None,
+    key_file: KeyFileOption = None,
     home: HomeOption = DEFAULT_HOME,
     as_json: JsonOption = False,
 ) -> None:
     """Show a user's progress in the counting period and the rate in force."""
-    from rung import bootstrap
     from rung.cli.output import print_json
+
+    address = chosen_server(ctx, server)
+    if address is None:
+        found = _status_of_home(home, user, campaign, at)
+    else:
+        with connected(address, key_file) as client:
+            found = client.status(user, at=at, campaign=campaign)
+    if as_json:
+        print_json(found)
+        return
+    print_status(found)
+
+
+def _status_of_home(home: Path, user: str, campaign: str | None, at: str | None) -> UserStatus:
+    from rung import bootstrap
+    from rung.access.subjects import for_operator
     from rung.cli.times import parse_at
     from rung.status.reader import StatusReader
 
@@ -34,11 +54,7 @@ def status(
     opened = bootstrap.open_home(home)
     with bootstrap.opened_store(opened, read_only=True) as store:
         reader = StatusReader(store, bootstrap.partitions_of(opened, store))
-        found = reader.status(user.encode(), shown_at, campaign)
-    if as_json:
-        print_json(found)
-        return
-    print_status(found)
+        return reader.status(for_operator(user.encode()), shown_at, campaign)
 
 
 def print_status(found: UserStatus) -> None:
@@ -118,9 +134,10 @@ def _figures(measures: Mapping[str, int]) -> str:
 def _step_text(step: StepStatus) -> str:
     from msgspec import UNSET
 
-    mark = "met" if step.met else "not yet"
-    on = "" if step.on is UNSET else f" on {step.on}"
     conditions = _conditions_text(step)
+    # A step that is not met and waits for nothing is one of a closed period.
+    mark = "met" if step.met else "not yet" if conditions else "not met"
+    on = "" if step.on is UNSET else f" on {step.on}"
     return f"+{step.add_percent}%{on} {step.name}: {mark}{f': {conditions}' if conditions else ''}"
 
 

@@ -16,22 +16,27 @@ app = typer.Typer(help="Make, describe or drop the store's tables.", rich_markup
 
 
 @app.command()
-def create(home: HomeOption = DEFAULT_HOME) -> None:
-    """Make the tables that are missing, billed on demand, and return when they can be used."""
+def create(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Make the tables that are missing, and wait for them.
+
+    They are billed on demand.
+    """
     from rung import bootstrap, servers
-    from rung.cli.output import say
+    from rung.cli.output import print_json, say
 
     opened = bootstrap.open_home(home)
-    if not opened.has_dynamodb:
+    tables = [table.name for table in servers.create_tables(opened)] if opened.has_dynamodb else []
+    if as_json:
+        print_json({"kind": opened.settings.store.kind, "tables": tables})
+    elif tables:
+        say(f"There: {', '.join(tables)}")
+    else:
         say(f"{_embedded_text(opened)}; there is nothing to make")
-        return
-    tables = servers.create_tables(opened)
-    say(f"There: {', '.join(table.name for table in tables)}")
 
 
 @app.command()
 def describe(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> ExitCode:
-    """Show the tables; exits with 1 if one is missing or cannot be used yet."""
+    """Show the tables. Exits with 1 if one is missing or cannot be used yet."""
     from rung import bootstrap, servers
     from rung.cli.output import bytes_text, print_json, print_table, say
 
@@ -55,23 +60,27 @@ def describe(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Ex
 
 
 @app.command()
-def drop(home: HomeOption = DEFAULT_HOME, yes: YesOption = False) -> None:
-    """Delete the tables with all figures, histories, campaigns and the quarantine in them."""
+def drop(home: HomeOption = DEFAULT_HOME, yes: YesOption = False, as_json: JsonOption = False) -> None:
+    """Delete the tables with all that is in them.
+
+    Figures, histories, campaigns and the quarantine go with them.
+    """
     from rung import bootstrap, servers
-    from rung.cli.output import say
+    from rung.cli.output import print_json, say
 
     opened = bootstrap.open_home(home)
     if not opened.has_dynamodb:
         raise CommandError(f"{_embedded_text(opened)}; stop what uses it, and delete the folder")
     found = [table.name for table in servers.describe_tables(opened) if table.status != "MISSING"]
-    if not found:
-        say("There are no tables")
-        return
-    if not yes:
+    if found and not yes:
         question = f"Delete {', '.join(found)} and all that is in them, campaigns too?"
         typer.confirm(question, abort=True, err=True)
-    servers.drop_tables(opened)
-    say(f"Deleted: {', '.join(found)}")
+    if found:
+        servers.drop_tables(opened)
+    if as_json:
+        print_json({"deleted": found})
+    else:
+        say(f"Deleted: {', '.join(found)}" if found else "There are no tables")
 
 
 def _embedded_text(home: Home) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from rung.campaign.calendar import Period
-from rung.campaign.catalog import Catalog
+from rung.campaign.catalog import Catalog, CountedVersion
 from rung.campaign.described import VersionsDescription, describe_versions
 from rung.campaign.model import Campaign
 from rung.campaign.schedule import Schedule
-from rung.cli.author import Author
-from rung.cli.errors import CommandError, ExitCode
+from rung.operations.author import Author
+from rung.operations.errors import OperationRefused, ScheduleMoved
 from rung.status.evaluate import UnknownCampaign
 from rung.store.again import until_stored
 from rung.store.audit import decode_entry, due_audit
@@ -78,7 +78,7 @@ def change_campaign(
     Raises:
         UnknownCampaign: it is not applied.
         CatalogRefused: `change` refuses.
-        CommandError: the campaign's schedule was changed meanwhile; the text says what was done.
+        ScheduleMoved: the campaign's schedule was changed meanwhile; the text says what was done.
         Overtaken: others came first again and again.
     """
     # Read before the catalog, so that whatever is changed after the catalog was read stands behind it.
@@ -91,7 +91,7 @@ def change_campaign(
         before = Catalog.decode(record)
         schedule = campaign_of(before, name).schedule
         if decided_by is not None and schedule != decided_by:
-            raise CommandError(_moved_text(store, name, audited), ExitCode.BUSY)
+            raise ScheduleMoved(_moved_text(store, name, audited))
         decided_by = schedule
         after = change(before)
         audit = due_audit(
@@ -125,13 +125,28 @@ def period_of(campaign: Campaign, text: str) -> Period:
     """Read a counting period of a campaign.
 
     Raises:
-        CommandError: it is none; the text says what is due.
+        OperationRefused: it is none; the text says what is due.
     """
     try:
         return Period.parse(text, campaign.calendar.kind)
     except ValueError as error:
         kind = campaign.calendar.kind
-        raise CommandError(f"{error} (campaign {campaign.name} counts by {kind})") from error
+        raise OperationRefused(f"{error} (campaign {campaign.name} counts by {kind})") from error
+
+
+def version_of(catalog: Catalog, name: str, number: int) -> CountedVersion:
+    """Return a version of an applied campaign.
+
+    Raises:
+        UnknownCampaign: there is no such campaign.
+        OperationRefused: it has no such version; the text says which it has.
+    """
+    campaign_of(catalog, name)
+    versions = catalog.versions_of(name)
+    if number not in versions:
+        known = ", ".join(map(str, sorted(versions)))
+        raise OperationRefused(f"campaign {name} has no version {number}; there are: {known}")
+    return versions[number]
 
 
 def _versions_by_name(catalog: Catalog, names: Sequence[str]) -> dict[str, VersionsDescription]:

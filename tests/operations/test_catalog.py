@@ -15,11 +15,13 @@ import pytest
 from cli.command import SPEC
 from rung.campaign.calendar import Period, PeriodKind
 from rung.campaign.catalog import Catalog, CatalogRefused
-from rung.campaign.described import SpanDescription, VersionsDescription
+from rung.campaign.described import VersionsDescription
+from rung.campaign.spans import SpanDescription
 from rung.campaign.spec import load
-from rung.cli.author import Author
-from rung.cli.catalog import apply_campaigns, change_campaign
-from rung.cli.errors import CommandError, ExitCode
+from rung.cli.errors import ExitCode, explained
+from rung.operations.author import Author
+from rung.operations.catalog import apply_campaigns, change_campaign
+from rung.operations.errors import ScheduleMoved
 from rung.store.audit import AuditEntry, append_audit, check_chain, decode_entry
 from rung.store.lmdb import LmdbStore
 from rung.store.memory import MemoryStore
@@ -112,10 +114,10 @@ def test_two_operators_at_once(store: Store) -> None:
     """Of two who decide by the same schedule exactly one wins; the other one is told who did what."""
     both_decide = threading.Barrier(2)
 
-    def run(number: int, author: Author) -> CommandError | None:
+    def run(number: int, author: Author) -> ScheduleMoved | None:
         try:
             move(store, after(both_decide.wait, to(number)), author)
-        except CommandError as error:
+        except ScheduleMoved as error:
             return error
         return None
 
@@ -129,7 +131,9 @@ def test_two_operators_at_once(store: Store) -> None:
         assert entries[-1].who == ("ann", "bob")[winner]
         refused = told[1 - winner]
         assert refused is not None
-        assert refused.code == ExitCode.BUSY
+        told_as = explained(refused)
+        assert told_as is not None
+        assert told_as.code == ExitCode.BUSY
         assert str(refused).startswith(
             "the schedule of campaign small was changed meanwhile: "
             f"{entries[-1].who} ran campaign.activate small ({entries[-1].reason}). This change was not made"

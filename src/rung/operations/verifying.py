@@ -1,0 +1,23 @@
+"""A verification, with its report written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rung.batch.proof.report import Report, Reports
+from rung.batch.proof.verify import verify
+from rung.batch.workshop import Workshop
+
+
+def verify_and_report(workshop: Workshop, told: Callable[[str], object]) -> tuple[Report, Path]:
+    """Compare every user with what all events give, and return the report and its folder.
+
+    Raises:
+        LakeError: the lake cannot be read, or lacks what the log no longer has.
+        CatalogMoved: the campaigns changed meanwhile.
+    """
+    report_id = datetime.fromtimestamp(workshop.clock() / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    report = verify(workshop, report_id, told)
+    return report, Reports(workshop.folder).write(report)
