@@ -1,0 +1,1 @@
+"""Webhooks: tells another system which steps of the ladder users reach and lose, each at least once."""
