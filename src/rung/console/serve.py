@@ -1,0 +1,85 @@
+"""The console's own listener: one process, apart from that of the status API."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
+from starlette.types import ASGIApp
+
+from rung.console.origin import Origin
+from rung.status.hosts import is_loopback_address
+from rung.status.serve import HEAD_BYTES_MAX, ServeError, free_port
+
+_LOOK_EVERY_SECONDS: Final = 0.02
+
+
+def serve(application: ASGIApp, host: str, port: int, origin: Origin, started: Callable[[str], None]) -> None:
+    """Serve the console until SIGTERM or SIGINT. Call it in the main thread.
+
+    Args:
+        application: The console.
+        host: An address, or `localhost`.
+        port: 0 takes a free one.
+        origin: How browsers reach it.
+        started: Called with the address to open when the port answers.
+
+    Raises:
+        ServeError: the address is taken, or lies beyond loopback and no origin with TLS is set.
+    """
+    address = "127.0.0.1" if host == "localhost" else host
+    if not is_loopback_address(address) and not origin.is_secure:
+        raise ServeError(
+            f"refused to listen on {host!r} without TLS: put a proxy with TLS before the console, and set "
+            "console.origin in rung.toml to the https address by which browsers reach it"
+        )
+    chosen = free_port(address, port)
+    asyncio.run(_serve(application, address, chosen, origin, started))
+
+
+async def _serve(
+    application: ASGIApp, address: str, port: int, origin: Origin, started: Callable[[str], None]
+) -> None:
+    server = Server(
+        application,
+        address=address,
+        port=port,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=HEAD_BYTES_MAX),
+        websockets=False,
+        log_level=LogLevels.error,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    announcing = loop.create_task(_announce(address, port, origin, started))
+    try:
+        await server.serve()
+    finally:
+        announcing.cancel()
+
+
+async def _announce(address: str, port: int, origin: Origin, started: Callable[[str], None]) -> None:
+    """Tell the address as soon as the port answers."""
+    name = f"[{address}]" if ":" in address else address
+    await asyncio.to_thread(_wait_until_it_answers, address, port)
+    started(origin.text or f"http://{name}:{port}")
+
+
+def _wait_until_it_answers(address: str, port: int) -> None:
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=1).close()
+        except OSError:
+            time.sleep(_LOOK_EVERY_SECONDS)
+        else:
+            return
