@@ -9,7 +9,7 @@ LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --gen
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale servers test check bench chaos seeded-bugs lock clean
+.PHONY: help setup demo demo-scale servers test check docs bench chaos isolation seeded-bugs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,15 @@ servers: $(VENV)/.installed-dev ## Run Kafka and DynamoDB Local until Ctrl-C; FR
 
 test: $(VENV)/.installed-dev ## Run all tests, on real servers that they start and stop
 	@$(BIN)/python -m servers fetch
+	@$(BIN)/python -m servers.browser
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 chaos: $(VENV)/.installed-dev ## Mix all faults for SECONDS=600, by SEED=1, then compare every user
 	@$(BIN)/python -m servers fetch
 	@PYTHONPATH=tests:. $(BIN)/python -m faults.chaos --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
+
+isolation: $(VENV)/.installed-dev ## Send REQUESTS=1000000 of many users mixed: no answer has a byte of another
+	@PYTHONPATH=tests:. $(BIN)/python -m status.isolation --requests $(or $(REQUESTS),1000000)
 
 seeded-bugs: $(VENV)/.installed-dev ## Put in known bugs one by one: the tests must catch each
 	@$(BIN)/python -m servers fetch
@@ -42,6 +46,10 @@ check: $(VENV)/.installed-dev ## Lint, formatting, types, import contracts
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/basedpyright
+
+docs: $(VENV)/.installed-dev ## Write the generated pages of the documentation, and build the site in build/site
+	@$(BIN)/python -m docs.generator
+	@$(BIN)/mkdocs --quiet build --strict
 
 bench: $(VENV)/.installed-dev .bench/quix/.installed ## Measure this machine; SCALE=0.01 is a quick look
 	@$(BIN)/python -m servers fetch

@@ -13,15 +13,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.report import Figure
 from bench.speed import USERS, Traffic
+from bench.tokens import SETTINGS as TOKEN_SETTINGS
+from bench.tokens import write_tokens
 
 REPEATS = 3
 CONNECTIONS = 64
@@ -34,6 +37,13 @@ PROBES_PER_SECOND = 20
 PROBERS = 16
 PROBE_SECONDS_MAX = 30.0
 LOOK_EVERY_SECONDS = 0.003
+TOKENS = 10_000
+UNLIMITED = "1e9"
+SETTINGS = {
+    f"RUNG_API_{caller}_{limit}": UNLIMITED if limit == "REQUESTS_PER_SECOND" else "1000000000"
+    for caller in ("USER", "KEY")
+    for limit in ("REQUESTS_PER_SECOND", "BURST")
+}
 SCRIPT = Path(__file__).with_name("status.lua")
 
 
@@ -44,6 +54,7 @@ class Server:
     process_id: int
     port: int
     home: Path
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +79,18 @@ class Mixed:
 
 
 @contextmanager
-def serving(home: Path) -> Generator[Server]:
-    """Run `rung serve` on a home."""
-    command = [sys.executable, "-c", "from rung.cli.main import main; main()"]
+def serving(home: Path, settings: Mapping[str, str] = MappingProxyType({})) -> Generator[Server]:
+    """Run `rung serve` on a home, for a service with a key that may ask as often as it likes."""
+    command = [sys.executable, "-c", "from rung.cli.main import main; main()", "--home", str(home)]
+    scopes = ["--scope", "status:read", "--scope", "events:write"]
+    # Each run has a service of its own: none of them takes another key's place.
+    made = [*command, "keys", "create", f"bench-{time.time_ns()}", *scopes]
+    key = subprocess.run(made, check=True, capture_output=True, text=True).stdout.strip()
     with subprocess.Popen(
-        [*command, "--home", str(home), "serve", "--port", "0"], stderr=subprocess.PIPE, text=True
+        [*command, "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **SETTINGS, **settings},
     ) as server:
         try:
             assert server.stderr is not None
@@ -84,7 +102,7 @@ def serving(home: Path) -> Generator[Server]:
                 raise SystemExit("error: rung serve ended before it listened")
             # Somebody has to read on, or the server would wait for room in the pipe.
             threading.Thread(target=server.stderr.read, daemon=True).start()
-            yield Server(server.pid, int(found[1]), home)
+            yield Server(server.pid, int(found[1]), home, key)
         finally:
             server.terminate()
             try:
@@ -94,15 +112,24 @@ def serving(home: Path) -> Generator[Server]:
 
 
 def read_statuses(
-    server: Server, users: int, seconds: int, per_second: int = 0, connections: int = CONNECTIONS
+    server: Server,
+    users: int,
+    seconds: int,
+    per_second: int = 0,
+    connections: int = CONNECTIONS,
+    tokens: Path | None = None,
 ) -> Reads:
-    """Let wrk read statuses of random users, as fast as it can or at a steady rate."""
+    """Let wrk read statuses of random users, as fast as it can or at a steady rate.
+
+    A service with the server's key asks for them, or each user with a token of the file.
+    """
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("error: wrk is not installed. On Debian and Ubuntu: apt-get install wrk")
     url = f"http://127.0.0.1:{server.port}"
     options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT), url]
-    arguments = [str(users), str(per_second), str(random.randrange(2**31))]
+    arguments = [str(users), str(per_second), str(random.randrange(2**31)), server.key]
+    arguments += [] if tokens is None else [str(tokens)]
     ended = subprocess.run(
         [wrk, *options, "--", *arguments], capture_output=True, text=True, check=False, timeout=seconds + 30
     )
@@ -117,7 +144,8 @@ def measure(home: Path, scale: float, profiles: dict[str, dict[str, str]]) -> It
     """Measure on a home that has the users of `bench.speed`."""
     users = max(1_000, int(USERS * scale))
     seconds = 10 if scale >= 1 else 3
-    with serving(home) as server:
+    tokens = write_tokens(home, min(TOKENS, users))
+    with serving(home, TOKEN_SETTINGS) as server:
         read_statuses(server, users, 2)
         with _processor_shares(server, profiles, "status API, processor time"):
             peak = [read_statuses(server, users, seconds) for _ in range(REPEATS)]
@@ -126,9 +154,15 @@ def measure(home: Path, scale: float, profiles: dict[str, dict[str, str]]) -> It
             "requests/s",
             [reads.per_second for reads in peak],
             ">= 30000",
-            f"wrk on the same cores, {CONNECTIONS} connections, {_errors(peak)}",
+            f"a service's key, wrk on the same cores, {CONNECTIONS} connections, {_errors(peak)}",
         )
         yield Figure("status API, p99", "ms", [reads.p99_ms for reads in peak], "< 10")
+        read_statuses(server, users, 2, tokens=tokens)
+        own = [read_statuses(server, users, seconds, tokens=tokens) for _ in range(REPEATS)]
+        note = f"each user's own token, {min(TOKENS, users):,} of them, {_errors(own)}"
+        yield Figure(
+            "status API, users' tokens", "requests/s", [reads.per_second for reads in own], ">= 25000", note
+        )
         print("Reads beside events ...", flush=True)
         with _processor_shares(server, profiles, "reads beside events, processor time"):
             runs = [_mixed(server, users, 2 * seconds) for _ in range(REPEATS)]
@@ -191,7 +225,8 @@ def _post(server: Server, events: list[bytes], started: float, poster: int) -> f
         batch = events[first : first + POST_EVENTS]
         # A batch is due when its last event would have happened.
         _sleep_until(started + (first + len(batch)) / EVENTS_PER_SECOND)
-        connection.request("POST", "/v1/events", b"\n".join(batch), {"content-type": "application/x-ndjson"})
+        headers = {"content-type": "application/x-ndjson", **_authorized(server)}
+        connection.request("POST", "/v1/events", b"\n".join(batch), headers)
         _accepted(connection.getresponse())
     return time.perf_counter()
 
@@ -206,10 +241,11 @@ def _probe(server: Server, started: float, seconds: int, prober: int) -> list[tu
         step = {"status": "COMPLETED", "at": datetime.now(UTC).isoformat(), "amount": 500}
         event = {"transaction_id": f"{user}-{number}", "user_id": user, "history": [step]}
         sent = time.perf_counter()
-        connection.request("POST", "/v1/events", json.dumps(event), {"content-type": "application/json"})
+        headers = {"content-type": "application/json", **_authorized(server)}
+        connection.request("POST", "/v1/events", json.dumps(event), headers)
         _accepted(connection.getresponse())
         accepted = time.perf_counter()
-        while _payments(connection, user) <= len(times):
+        while _payments(server, connection, user) <= len(times):
             if time.perf_counter() - sent > PROBE_SECONDS_MAX:
                 raise RuntimeError(f"an event did not show within {PROBE_SECONDS_MAX:.0f} s")
             time.sleep(LOOK_EVERY_SECONDS)
@@ -224,8 +260,12 @@ def _accepted(response: http.client.HTTPResponse) -> None:
         raise RuntimeError(f"POST /v1/events answered {response.status}: {body[:200]!r}")
 
 
-def _payments(connection: http.client.HTTPConnection, user: str) -> int:
-    connection.request("GET", f"/v1/users/{user}/status")
+def _authorized(server: Server) -> dict[str, str]:
+    return {"authorization": f"Bearer {server.key}"}
+
+
+def _payments(server: Server, connection: http.client.HTTPConnection, user: str) -> int:
+    connection.request("GET", f"/v1/users/{user}/status", headers=_authorized(server))
     (campaign,) = json.loads(connection.getresponse().read())["campaigns"]
     return campaign["counting"]["measures"]["payments"]
 

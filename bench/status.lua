@@ -1,10 +1,11 @@
--- Asks for the status of random users.
--- Arguments: how many users, requests per second (0: as fast as answers come), seed.
+-- Asks for the status of random users, with a service's key or with each user's own token.
+-- Arguments: how many users, requests per second (0: as fast as answers come), seed, key, file of tokens.
 
 local ffi = require("ffi")
 ffi.cdef("typedef struct { long seconds, nanoseconds; } bench_time; int clock_gettime(int, bench_time *);")
 local read_time = ffi.new("bench_time")
-local users, gap_ms, due_ms
+local users, gap_ms, due_ms, key
+local tokens = {}
 
 -- Globals, because `done` asks for them by name.
 asked, late = 0, 0
@@ -22,6 +23,12 @@ end
 function init(arguments)
   users = tonumber(arguments[1])
   math.randomseed(tonumber(arguments[3]))
+  key = { ["Authorization"] = "Bearer " .. arguments[4] }
+  if arguments[5] then
+    for token in io.lines(arguments[5]) do
+      table.insert(tokens, { ["Authorization"] = "Bearer " .. token })
+    end
+  end
   local rate = tonumber(arguments[2])
   if rate == 0 then
     delay = nil
@@ -44,7 +51,10 @@ function delay()
 end
 
 function request()
-  return wrk.format("GET", string.format("/v1/users/u%08d/status", math.random(0, users - 1)))
+  if #tokens > 0 then
+    return wrk.format("GET", "/v1/me/status", tokens[math.random(#tokens)])
+  end
+  return wrk.format("GET", string.format("/v1/users/u%08d/status", math.random(0, users - 1)), key)
 end
 
 function done(summary, latency, requests)

@@ -85,6 +85,8 @@ def _demo(folder: Path, *, once: bool) -> None:
             _rung(home, "status", user, "--at", AT)
         if not once:
             _say("\n5. Serving until Ctrl-C")
+            # A key for whoever tries the API; the home, and the key with it, ends with the demo.
+            _rung(home, "keys", "create", "demo", "--scope", "status:read", "--scope", "events:write")
             _rung(home, "serve")
 
 

@@ -14,7 +14,7 @@ from rung.campaign.model import MeasureKind
 from rung.campaign.spec import load
 from rung.log.embedded import EmbeddedLog
 from rung.speed.worker import Worker, WorkerSettings
-from rung.store.corrections import MARKS
+from rung.store.marks import MARKS
 from rung.store.port import Store
 from rung.store.records import figures
 

@@ -197,14 +197,25 @@ def read_attributes(given: Any, declared: Mapping[str, str]) -> dict[str, Scalar
     found = cast("Mapping[str, Any]", given or {})
     values = {name: value for name, value in found.items() if value is not None}
     for name, value in values.items():
-        fits = {
-            "string": isinstance(value, str),
-            "boolean": isinstance(value, bool),
-            "integer": is_integer(value) and abs(value) <= ATTRIBUTE_INTEGER_MAX,
-            "undeclared": True,
-        }
-        require(fits[declared.get(name, "undeclared")], "attribute_type")
+        require(is_of_type(value, declared.get(name)), "attribute_type")
     return values
+
+
+def is_of_type(value: Any, kind: str | None) -> bool:
+    """Tell whether a value is of a declared type; None is the type of what is not declared."""
+    if kind == "string":
+        return isinstance(value, str)
+    if kind == "boolean":
+        return isinstance(value, bool)
+    return kind is None or (is_integer(value) and abs(value) <= ATTRIBUTE_INTEGER_MAX)
+
+
+def known(values: Mapping[str, Any], declared: Mapping[str, str]) -> dict[str, Any]:
+    """Return the value of each declared attribute, None if what was told before is not of its type."""
+    return {
+        name: values[name] if name in values and is_of_type(values[name], kind) else None
+        for name, kind in declared.items()
+    }
 
 
 def read_step(step: Any) -> tuple[str, datetime, int]:
@@ -363,8 +374,8 @@ class Oracle:
             name: figures.get((campaign.name, version.number, user_id, name, period), 0)
             for name in version.measures
         }
-        known = self.user_attributes.get(user_id)
-        user = {name: known.values.get(name) if known else None for name in campaign.user_attributes}
+        told = self.user_attributes.get(user_id)
+        user = known({} if told is None else told.values, campaign.user_attributes)
         met = {step.name: step.when(measures, user) for step in version.steps}
         rate = Decimal(version.base_percent)
         for step in version.steps:
@@ -414,7 +425,7 @@ def measured(
     at, gross = completed[0]
     if refunded > 0 and refunded == gross:
         return []
-    purchase: dict[str, Any] = {name: attributes.get(name) for name in campaign.attributes}
+    purchase: dict[str, Any] = known(attributes, campaign.attributes)
     purchase |= {"amount": gross - refunded, "gross_amount": gross, "refunded_amount": refunded}
     purchase["day"] = campaign.local_day(at).isoformat()
     vector: list[tuple[str, Scalar, int]] = []

@@ -45,7 +45,7 @@ class TransactionData:
 
     transaction_id: str
     user_id: str
-    attributes: Mapping[str, Scalar]
+    attributes: Mapping[str, object]
     history: tuple[StepData, ...]
 
     def event(self, steps: int | None = None) -> bytes:
@@ -136,6 +136,27 @@ def attributes() -> st.SearchStrategy[dict[str, Scalar]]:
             "note": st.sampled_from(["", "x", 1, True]),
         },
     )
+
+
+ODD_VALUES: Sequence[object] = (
+    *("", "7", "true", "null", " 7", "1e3", 'a"b\\c\n', "日本"),
+    *(0, 1, 7, -1, 2**53, -(2**53), 2**53 + 1, 2**63, 2**64 + 1, -(2**63) - 1, 10**30),
+    *(True, False, None, 0.0, 1.0, 7.5, 1e15, 1e16, 1e-5),
+    *([], [7], ["x"], {}, {"lines": 7}, {"country": "Germany"}),
+)
+"""What attributes may have for a value while they are not declared."""
+
+
+def odd_attributes(names: Sequence[str]) -> st.SearchStrategy[dict[str, object]]:
+    """Return attributes with values of any type: those told before a campaign declares their types."""
+    common = st.sampled_from(["Germany", 6, True])
+    return st.dictionaries(st.sampled_from(names), common | st.sampled_from(ODD_VALUES))
+
+
+def odd_transactions(transaction_ids: st.SearchStrategy[str]) -> st.SearchStrategy[TransactionData]:
+    """Return transactions whose attributes have values of the declared types, or of any type."""
+    told = attributes() | odd_attributes([*ATTRIBUTES, "note"])
+    return st.builds(TransactionData, transaction_ids, st.sampled_from(USERS), told, histories())
 
 
 def transactions(transaction_ids: st.SearchStrategy[str]) -> st.SearchStrategy[TransactionData]:

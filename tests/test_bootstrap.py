@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from callers import AUTHORIZED, put_key
 from cli.command import PROJECT, SPEC, always, purchase
 from rung import adapters, bootstrap
 from rung.adapters import NO_MIRROR, Home, dynamo_settings, kafka_settings
@@ -348,9 +349,11 @@ def api(home: Home, monkeypatch: pytest.MonkeyPatch) -> Generator[TestClient]:
 
     monkeypatch.setenv("RUNG_LOG_KIND", "kafka")
     monkeypatch.setenv("RUNG_KAFKA_BOOTSTRAP_SERVERS", "localhost:9")
-    monkeypatch.setattr(bootstrap, "log_of", away)
+    monkeypatch.setattr("rung.api_home.log_of", away)
     monkeypatch.setattr("rung.structured.write_lines", always(None))
-    with TestClient(bootstrap.api_application(home.path), base_url="http://127.0.0.1") as client:
+    put_key(home.path)
+    made = bootstrap.api_application(home.path)
+    with TestClient(made, base_url="http://127.0.0.1", headers=AUTHORIZED) as client:
         yield client
 
 

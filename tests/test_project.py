@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-MODULE_LINES_MAX = {"src": 400, "tests": 700, "bench": 500, "servers": 400}
+MODULE_LINES_MAX = {"src": 400, "tests": 700, "bench": 500, "servers": 400, "docs": 400}
 """Tests are longer, because a table has a line per case."""
 
 # Written in parts, so that this file does not name what it forbids.
@@ -142,9 +140,13 @@ def test_locks_have_versions_and_hashes(name: str) -> None:
 
 
 def test_the_locks_agree() -> None:
-    """What is tested is what is shipped: the test lock has all of the other one, in the same versions."""
+    """What is tested is what is shipped: the test lock has all of the other one, in the same versions.
+
+    What is shipped for one platform only may be tested on all.
+    """
     shipped, tested = _locked("requirements.lock"), _locked("requirements-dev.lock")
-    assert {key: tested.get(key) for key in shipped} == shipped
+    found = {key: tested.get(key, tested.get((key[0], ""))) for key in shipped}
+    assert found == shipped
 
 
 def test_every_dependency_is_locked() -> None:
@@ -173,15 +175,6 @@ def test_the_readme_names_every_target() -> None:
     ) == _targets() - {"help"}
 
 
-def test_the_readme_names_commands_that_exist() -> None:
-    """Every command and option in the README's examples exists."""
-    from rung.cli.main import COMMANDS
-
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    examples = re.findall(r"(?:^|\| )rung ([a-z]+)", readme, re.MULTILINE)
-    assert set(examples) == COMMANDS.keys() - {"demo"}
-
-
 @pytest.mark.parametrize(
     "name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
 )
@@ -201,35 +194,3 @@ def test_decisions_are_numbered() -> None:
     for record in records:
         headings = re.findall(r"^## (\w+)$", record.read_text(encoding="utf-8"), re.MULTILINE)
         assert headings == ["Status", "Context", "Decision", "Consequences"], record.name
-
-
-def test_the_tour_is_true(tmp_path: Path) -> None:
-    """Every command of the README's tour works as it stands there, up to the one that serves."""
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    tour = re.findall(r"(?s)```bash\nmake setup.*?\n(rung init.*?)rung serve.*?```", readme)[0]
-    program = tmp_path / "rung"
-    program.write_text(
-        f"#!/bin/sh\nexec {sys.executable} -c 'from rung.cli.main import main; main()' \"$@\"\n"
-    )
-    program.chmod(0o755)
-    environment = {
-        **os.environ,
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "PYTHONPATH": str(PROJECT / "src"),
-        "RUNG_HOME": str(tmp_path / "home"),
-    }
-    ended = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", tour],
-        cwd=PROJECT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=110,
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "regular: not yet: payments >= 3 (2 so far, 1 to go)" in ended.stdout
-    assert "The sum of " in ended.stderr
-    assert "Applied 40,912 events again" in ended.stderr
-    assert re.search(r"in quarantine \(.*history_conflict \d", ended.stderr)
-    assert "All is well" in ended.stderr

@@ -27,7 +27,7 @@ WRONG: tuple[tuple[str, dict[str, str], str], ...] = (
     (
         "[zzz]",
         {},
-        "{file}: [zzz]: unknown section (known: log, kafka, store, dynamodb, worker, lake, batch, api)",
+        "{file}: [zzz]: unknown section (known: log, kafka, store, dynamodb, worker, lake, batch, api, api.tokens, console, webhooks)",
     ),
     ("api = 1", {}, "{file}: api: a section is written [api], with its keys below"),
     ("[api]\nport = '8080'", {}, "{file}: api.port: Expected `int`, got `str`"),
@@ -73,6 +73,39 @@ WRONG: tuple[tuple[str, dict[str, str], str], ...] = (
     ("", {"RUNG_API_PRT": "1"}, "RUNG_API_PRT: unknown variable; did you mean RUNG_API_PORT?"),
     ("", {"RUNG_API_PORT": "many"}, "RUNG_API_PORT: Expected `int`, got `str`"),
     ("", {"RUNG_API_PORT": ""}, "RUNG_API_PORT: Expected `int`, got `str`"),
+    (
+        "[api.tokens]\nalgorithms = ['HS256']",
+        {},
+        "{file}: api.tokens.algorithms: expected RS256 or ES256 or EdDSA, got ['HS256']",
+    ),
+    (
+        "",
+        {"RUNG_API_TOKENS_ALGORITHMS": "RS256, none"},
+        "RUNG_API_TOKENS_ALGORITHMS: expected RS256 or ES256 or EdDSA, got ['RS256', 'none']",
+    ),
+    (
+        "[api.tokens]\nalgorithms = []",
+        {},
+        "{file}: api.tokens.algorithms: expected RS256 or ES256 or EdDSA, got []",
+    ),
+    ("[api.tokens]\nleeway_seconds = 61", {}, "{file}: api.tokens.leeway_seconds: Expected `int` <= 60"),
+    (
+        "[api.tokens]\nisuer = ''",
+        {},
+        "{file}: api.tokens.isuer: unknown setting; did you mean api.tokens.issuer?",
+    ),
+    ("[api.token]", {}, "{file}: api.token: unknown setting; did you mean api.tokens?"),
+    (
+        "[api.tokens]\nissuer = 'https://issuer.example'",
+        {},
+        "{file}: api.tokens.audience: empty, and api.tokens.issuer is set: set audience in [api.tokens], or RUNG_API_TOKENS_AUDIENCE\n{file}: api.tokens.jwks: empty, and api.tokens.issuer is set: set jwks in [api.tokens], or RUNG_API_TOKENS_JWKS",
+    ),
+    ("[api]\nallowed_hosts = 'a'", {}, "{file}: api.allowed_hosts: Expected `array`, got `str`"),
+    (
+        "[api]\nclient_header = 'X-Real-IP'",
+        {},
+        "{file}: api.client_header: Expected `str` matching regex '^[a-z0-9-]*$'",
+    ),
     ("", {"RUNG_LOG_PARTITIONS": "2000"}, "RUNG_LOG_PARTITIONS: Expected `int` <= 1024"),
 )
 
@@ -206,7 +239,9 @@ def test_the_template_changes_nothing(tmp_path: Path) -> None:
         "worker": {},
         "lake": {"options": {}},
         "batch": {},
-        "api": {},
+        "api": {"tokens": {}},
+        "console": {},
+        "webhooks": {"secrets": {}},
     }
     (tmp_path / "rung.toml").write_text(text, encoding="utf-8")
     assert load(tmp_path, {}) == Settings()
@@ -215,3 +250,17 @@ def test_the_template_changes_nothing(tmp_path: Path) -> None:
         for line in text.splitlines()[2:]
     )
     assert tomllib.loads(shown) == as_mapping(Settings())
+
+
+def test_lists_and_headings_with_a_dot(tmp_path: Path) -> None:
+    """A heading may stand within another one; a variable has a list with commas, and goes before the file."""
+    (tmp_path / "rung.toml").write_text(
+        '[api]\nport = 1\nallowed_hosts = ["one"]\n[api.tokens]\nissuer = "i"\naudience = "a"\njwks = "j"\n',
+        encoding="utf-8",
+    )
+    found = load(tmp_path, {})
+    assert (found.api.port, found.api.allowed_hosts) == (1, ("one",))
+    assert (found.api_tokens.issuer, found.api_tokens.algorithms) == ("i", ("RS256", "ES256", "EdDSA"))
+    variables = {"RUNG_API_ALLOWED_HOSTS": "two, three,", "RUNG_API_TOKENS_ALGORITHMS": "ES256"}
+    found = load(tmp_path, variables)
+    assert (found.api.allowed_hosts, found.api_tokens.algorithms) == (("two", "three"), ("ES256",))

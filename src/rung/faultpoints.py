@@ -24,6 +24,8 @@ POINTS: Final = {
     "partition_aggregated": "an aggregation has written some partitions, but not all",
     "snapshot_made": "an aggregation has written all files but the manifest",
     "closing_written": "a closing, an adjustment or grants have their rows in a file, and no manifest",
+    "keeping_steps": "a closing knows the steps that some users have met, and has stored nothing of it",
+    "steps_kept": "a closing has stored what every user has met, and not said that the period is closed",
     "repairing": "a repair knows what a user lacks, and has stored nothing of it",
     "past_aggregated": "a backfill has the past of a version, and has added nothing of it",
     "backfilling": "a backfill knows what some users lack, and has stored nothing of it",

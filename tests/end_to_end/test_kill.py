@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from callers import AUTHORIZED, put_key
 from campaign_pairs import FIRST_VERSION, NULLS, REFUNDS_IN_TOKYO
 from cli.command import program, start
 from harness import stored_figures
@@ -89,9 +90,8 @@ class Client:
                     with self.lock:
                         self.pending = next(self.batches)
                 self.sent.update(self.pending)
-                connection.request(
-                    "POST", "/v1/events", b"\n".join(self.pending), {"content-type": "application/x-ndjson"}
-                )
+                headers = {"content-type": "application/x-ndjson", **AUTHORIZED}
+                connection.request("POST", "/v1/events", b"\n".join(self.pending), headers)
                 answer = connection.getresponse()
                 body = answer.read()
                 assert answer.status == 202, body
@@ -107,7 +107,8 @@ class Client:
 
 @contextmanager
 def serving(home: Path) -> Generator[tuple[subprocess.Popen[str], int]]:
-    """Serve a home in a process group of its own, and give the process and the port once it answers."""
+    """Serve a home to whoever has the key, and give the process and the port once it answers."""
+    put_key(home)
     with start("--home", home, "serve", "--port", "0") as process:
         try:
             assert process.stderr is not None

@@ -14,8 +14,8 @@ OF_BATCH_JOBS: Final = (
 )
 """`test_batch_jobs.py`."""
 
-OF_SETTLEMENT: Final = ("closing_written",)
-"""`cli/test_batch_close.py`."""
+OF_SETTLEMENT: Final = ("closing_written", "keeping_steps", "steps_kept")
+"""`cli/test_batch_close.py` and `batch/test_kept_steps.py`."""
 
 OF_RETENTION: Final = (
     *("horizon_moved", "pruning", "settling", "settled"),

@@ -19,7 +19,6 @@ from harness import user_records
 from lake.comparing import difference
 from log.kafka_broker import trim
 from rung import bootstrap
-from rung.campaign.catalog import Catalog
 from rung.lake.port import Lake
 from rung.traffic import generate
 
@@ -47,7 +46,7 @@ def compare(scene: Scene) -> None:
     last = scene.rung("archive", "--until-caught-up")
     assert last.ended(60.0) == 0, last.printed()
     with lake_of(scene) as lake:
-        assert difference(scene.log, lake, Catalog.decode(scene.store.catalog()[1])) == ""
+        assert difference(scene.log, lake) == ""
         assert dict(lake.positions()) == dict(scene.log.ends())
 
 
