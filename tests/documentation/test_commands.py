@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from documentation.shell import PROJECT, Shell, agrees, commands_of
 from log.kafka_broker import broker
 from rung.cli.main import COMMANDS
+from servers.ports import free_port
 from store.dynamodb_local import credentials, emulator
 
 NOT_RUN: Mapping[str, str] = {
@@ -33,10 +32,8 @@ PORTS = ("8080", "8090", "8700")
 
 @pytest.fixture
 def ports() -> Mapping[str, int]:
-    """Return a free port for each that pages name."""
-    with ExitStack() as stack:
-        sockets = {name: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for name in PORTS}
-        return {name: one.getsockname()[1] for name, one in sockets.items()}
+    """Return a free port for each that pages name, none of which the system gives to a client meanwhile."""
+    return {name: free_port() for name in PORTS}
 
 
 @pytest.mark.timeout(900)
