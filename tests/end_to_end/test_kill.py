@@ -148,7 +148,7 @@ def alive(process: int) -> bool:
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_kill_minus_nine_loses_nothing(tmp_path: Path) -> None:
     """Twenty kills at seeded moments: each 202 is kept, nothing is made up, every user equals the oracle."""
     home, moments = tmp_path / "home", random.Random(20)
