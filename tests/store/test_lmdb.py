@@ -97,6 +97,28 @@ def test_killed_between_any_two_instructions(tmp_path: Path) -> None:
         store.close()
 
 
+def test_a_moment_is_never_ahead_of_what_is_read(tmp_path: Path) -> None:
+    """While another process commits, what is read at a moment holds every change up to it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITER), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        store = LmdbStore(tmp_path)
+        seen: list[tuple[int, int]] = []
+        for _ in range(2_000):
+            moment = store.moment()
+            assert moment is not None
+            seen.append((moment, store.applied()[0].offset))
+        writer.kill()
+    moment, offset = store.moment(), store.applied()[0].offset
+    assert moment is not None
+    # Each change of the writer moves both by one.
+    assert seen[-1] > seen[0]
+    assert max(moment - offset for moment, offset in seen) == moment - offset
+    store.close()
+
+
 def test_read_beside_the_writer(tmp_path: Path) -> None:
     """A reader in another process sees each change as soon as it is committed."""
     store = LmdbStore(tmp_path)

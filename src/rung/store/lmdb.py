@@ -145,8 +145,13 @@ class LmdbStore:
         return RecordCounts(users["entries"], transactions["entries"])
 
     def moment(self) -> int | None:
-        """See `Store.moment`: the number of LMDB's last transaction that wrote."""
-        return self._environment.info()["last_txnid"]
+        """See `Store.moment`: the number of LMDB's last transaction that wrote, as readers see it.
+
+        What the environment tells of itself may be ahead: a commit in another process is told there as soon
+        as it is written, and readers see it once the disk has it.
+        """
+        with self._environment.begin() as reading:
+            return reading.id()
 
     def reached(self) -> Mapping[int, int]:
         """See `Store.reached`."""
