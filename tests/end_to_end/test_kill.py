@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -123,10 +123,12 @@ def serving(home: Path) -> Generator[tuple[subprocess.Popen[str], int]]:
 
 def children_of(process: int) -> list[int]:
     """Return the API process and the worker of a server, without Python's own resource tracker."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    found = [
-        int(child) for task in tasks for child in (task / "children").read_text(encoding="ascii").split()
-    ]
+    while True:
+        tasks = Path(f"/proc/{process}/task").iterdir()
+        # A thread that ends meanwhile leaves its children to another one, which may have been asked before.
+        with suppress(FileNotFoundError):
+            found = [int(child) for task in tasks for child in (task / "children").read_text("ascii").split()]
+            break
     return [
         child for child in found if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()
     ]

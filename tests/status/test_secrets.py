@@ -30,7 +30,8 @@ issuer = "{ISSUER}"
 audience = "{AUDIENCE}"
 jwks = "jwks.json"
 """
-GOOD, EXPIRED, FORGED = token("planted-user"), token("ann", exp=1), token("ann", "ES256", "mallory")
+GOOD = token("planted-user", exp=4_000_000_000)
+EXPIRED, FORGED = token("ann", exp=1), token("ann", "ES256", "mallory")
 UNSIGNED = raw_token({"alg": "none", "kid": "ES256-one"}, {"sub": "ann"})
 SECRETS = (PASSWORD, KEY, OTHER_KEY, GOOD, EXPIRED, FORGED, UNSIGNED, "planted-query")
 
