@@ -24,42 +24,24 @@ from rung.status.api import Limits, Services, application
 from rung.status.gate import Gate
 from rung.status.lag import Stuck
 from rung.store.memory import MemoryStore
-from rung.store.port import Applied, Counters, Standing, StoreBusy
-from status.api_rig import unexplained
+from rung.store.port import Standing, StoreBusy
+from status.api_rig import FragileStore, unexplained
 
 ANN = "/v1/users/ann/status?at=2021-08-04"
 JSON = {"content-type": "application/json"}
 EVENT = purchase("t1").encode()
 
 
-class RemoteStore(MemoryStore):
+class RemoteStore(FragileStore):
     """A store that can be busy; it knows which threads asked it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.busy = False
         self.threads: set[threading.Thread] = set()
 
     def _check(self) -> None:
         self.threads.add(threading.current_thread())
-        if self.busy:
-            raise StoreBusy("secret of the store")
-
-    def standings(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
-        self._check()
-        return super().standings(users)
-
-    def catalog(self) -> tuple[int, bytes | None]:
-        self._check()
-        return super().catalog()
-
-    def applied(self) -> Mapping[int, Applied]:
-        self._check()
-        return super().applied()
-
-    def counters(self) -> Counters:
-        self._check()
-        return super().counters()
+        super()._check()
 
 
 class RemoteLog:
@@ -289,7 +271,7 @@ def test_a_log_never_seen(tmp_path: Path) -> None:
 
 def test_a_busy_store(rig: Rig) -> None:
     """While the store takes no more, every answer that needs it says when to ask again, and not why."""
-    rig.store.busy = True
+    rig.store.error = StoreBusy("secret of the store")
     for method, path, more in (
         ("GET", ANN, {}),
         ("GET", "/v1/users/ann/campaigns/small", {}),
@@ -305,7 +287,7 @@ def test_a_busy_store(rig: Rig) -> None:
     metrics = rig.metrics()
     assert "rung_events_applied" not in metrics
     assert metrics["rung_http_requests"]
-    rig.store.busy = False
+    rig.store.error = None
     assert rig.client.get(ANN).status_code == 200
 
 

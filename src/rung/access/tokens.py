@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from rung.access.subjects import Caller, user_caller
 
-LEEWAY_SECONDS_MAX: Final = 60
 KEY_SET_BYTES_MAX: Final = 256 << 10
 KEYS_MAX: Final = 100
 USER_ID_BYTES_MAX: Final = 128

@@ -16,20 +16,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rung.batch.adding import add_to_users
 from rung.batch.retention.settle_pruned import Forget, no_mirror, settle_pruned
 from rung.batch.snapshots import version_key
 from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog, CountedVersion
 from rung.faultpoints import passing
 from rung.plan.run import Contributions
-from rung.speed.figures import add_figures
 from rung.store.again import until_stored
 from rung.store.audit import due_audit
 from rung.store.corrections import have, with_marks
 from rung.store.marks import token_of
-from rung.store.port import Change, Entries
 from rung.transaction.merge import distinct
-from rung.transaction.routing import partition_of
 
 USERS_AT_ONCE: Final = 2_000
 
@@ -140,16 +138,8 @@ def _add(workshop: Workshop, counted: CountedVersion, correction: str, figures: 
         before = [stored[index] for index in lacking.tolist()]
         marked = with_marks(contributions, np.arange(len(chosen)), token)
         passing("backfilling")
-        workshop.store.commit(
-            Change(
-                catalog_revision=workshop.store.catalog()[0],
-                expected={},
-                applied={},
-                users=Entries(chosen, before, add_figures(before, marked), chosen),
-                user_partitions={one: partition_of(one, workshop.log.partitions) for one in chosen},
-                computed_at=computed_at,
-            )
-        )
+        store, partitions = workshop.store, workshop.log.partitions
+        add_to_users(store, partitions, store.catalog()[0], computed_at, chosen, before, marked)
         return len(chosen)
 
     count = until_stored(added)

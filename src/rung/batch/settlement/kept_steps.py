@@ -17,20 +17,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rung.batch.adding import add_to_users
 from rung.batch.settlement.closed import Closed, step_columns
 from rung.campaign.catalog import Catalog
 from rung.campaign.described import closed_texts
 from rung.faultpoints import passing
 from rung.plan.run import Contributions
-from rung.speed.figures import add_figures
 from rung.status.ladder import of_nobody
 from rung.store.again import until_stored
 from rung.store.audit import due_audit
 from rung.store.marks import MARKS, STEPS_OF_MARK, steps_marks
-from rung.store.port import Change, Entries, Store
+from rung.store.port import Store
 from rung.store.records import decode_figures
 from rung.transaction.merge import distinct
-from rung.transaction.routing import partition_of
 
 USERS_AT_ONCE: Final = 5_000
 _AUDITED_MAX: Final = 100
@@ -143,16 +142,7 @@ def _store(keeping: Keeping, ordinal: int, marks: pa.Table) -> None:
         (values - there)[lacking],
     )
     passing("keeping_steps")
-    store.commit(
-        Change(
-            catalog_revision=revision,
-            expected={},
-            applied={},
-            users=Entries(users, before, add_figures(before, added), users),
-            user_partitions={user: partition_of(user, keeping.partitions) for user in users},
-            computed_at=computed_at,
-        )
-    )
+    add_to_users(store, keeping.partitions, revision, computed_at, users, before, added)
 
 
 def _say(keeping: Keeping, closed: Sequence[Closed]) -> None:
