@@ -10,6 +10,7 @@ import atexit
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -66,8 +67,11 @@ def new_settings(
 
 @contextmanager
 def opened(settings: KafkaSettings, partitions: int = PARTITIONS) -> Generator[KafkaLog]:
-    """Make the topics of a log, open it, and close it afterwards."""
-    create_topics(settings, partitions, 1)
+    """Make the topics of a log, open it, and close it afterwards.
+
+    However soon the log gives up, its topics are waited for: a broker may just be starting again.
+    """
+    create_topics(replace(settings, request_timeout_seconds=WAIT_SECONDS), partitions, 1)
     log = KafkaLog.open(settings)
     try:
         yield log

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import lmdb
@@ -105,17 +106,21 @@ def test_a_moment_is_never_ahead_of_what_is_read(tmp_path: Path) -> None:
         assert writer.stdout is not None
         writer.stdout.readline()
         store = LmdbStore(tmp_path)
-        seen: list[tuple[int, int]] = []
-        for _ in range(2_000):
+        seen: set[tuple[int, int]] = set()
+        deadline = time.monotonic() + 60
+        while len(seen) < 50:
             moment = store.moment()
             assert moment is not None
-            seen.append((moment, store.applied()[0].offset))
+            seen.add((moment, store.applied()[0].offset))
+            assert time.monotonic() < deadline, f"{len(seen)} moments in a minute"
         writer.kill()
+    # What the writer was about to show when it was killed is shown once nobody has the store open.
+    store.close()
+    store = LmdbStore(tmp_path)
     moment, offset = store.moment(), store.applied()[0].offset
     assert moment is not None
     # Each change of the writer moves both by one.
-    assert seen[-1] > seen[0]
-    assert max(moment - offset for moment, offset in seen) == moment - offset
+    assert max(moment - offset for moment, offset in seen) <= moment - offset
     store.close()
 
 
