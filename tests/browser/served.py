@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from callers import AUDIENCE, AUTHORIZED, ISSUER, key_set, put_key
 from cli.command import start
@@ -73,12 +74,12 @@ class Served:
         """Send an event as the payment system does, and return what a status waits for it by."""
         return self._ask("/v1/events", event.encode())["after"]
 
-    def wait_until_applied(self, after: str) -> None:
-        """Return when an event that was posted counts."""
+    def wait_until_applied(self, user_id: str, after: str) -> None:
+        """Return when an event of a user that was posted counts; others' status does not wait for it."""
         deadline = time.monotonic() + _APPLIED_SECONDS_MAX
         while True:
             try:
-                self._ask(f"/v1/users/anyone/status?after={after}&wait_ms=5000")
+                self._ask(f"/v1/users/{quote(user_id, safe='')}/status?after={after}&wait_ms=5000")
             except urllib.error.HTTPError as error:
                 with error:
                     if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:

@@ -347,7 +347,7 @@ def test_a_service_looks(served: Served, open_page: OpenPage) -> None:
     page = open_page()
     # A status of a day does not follow, so its event is there before it is asked for.
     after = served.post(purchase("day-1", "visited/user", 60_000, at="2021-08-03T10:00:00Z"))
-    served.wait_until_applied(after)
+    served.wait_until_applied("visited/user", after)
     page.goto(f"{served.url}/#key={KEY}&user=visited%2Fuser")
     expect(page.locator("#who")).to_have_text("User visited/user")
     page.evaluate(f"location.hash = '#key={KEY}&user=visited%2Fuser&at=2021-08-20'")
