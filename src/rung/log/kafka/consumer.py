@@ -28,7 +28,7 @@ from rung.log.kafka.fetched import Fetched
 from rung.log.kafka.membership import Membership
 from rung.log.kafka.refusals import out_of_range
 from rung.log.kafka.reports import Reports
-from rung.log.kafka.settings import KafkaSettings, consumer_configuration
+from rung.log.kafka.settings import EVENT_BYTES_MAX, KafkaSettings, consumer_configuration
 from rung.log.kafka.watch import TopicWatch
 from rung.log.port import LogError, LogIdentity, PositionOutOfRange, Slice
 
@@ -129,8 +129,7 @@ class KafkaConsumer:
         deadline = time.monotonic() + wait_seconds
         changes = self._membership.changes
         while True:
-            if self._wants(events_max, bytes_max):
-                self._fetch(max(events_max, AHEAD_EVENTS_MIN), 0)
+            self._fetch_ahead(events_max, bytes_max)
             if self._watch.look(doubtful=bool(self._lost)) and self._lost:
                 raise self._lost.pop(0)
             if self._fetched.events():
@@ -205,14 +204,21 @@ class KafkaConsumer:
     def _place(self, partition: int, offset: int = -1_001) -> TopicPartition:
         return TopicPartition(self._settings.topic, partition, offset)
 
-    def _wants(self, events_max: int, bytes_max: int) -> bool:
-        """Tell whether to fetch, so that what is fetched ahead stays bounded, however large events are."""
-        return (
-            self._fetched.events() < 2 * max(events_max, AHEAD_EVENTS_MIN)
-            and self._fetched.bytes() < 2 * bytes_max
-        )
+    def _fetch_ahead(self, events_max: int, bytes_max: int) -> None:
+        """Fetch what the client has, so that what is fetched ahead stays bounded, however large events are.
 
-    def _fetch(self, events_max: int, wait_seconds: float) -> None:
+        The client counts messages, and gets more while it hands them out: it is asked for no more at once
+        than fit if each is as large as an event may be.
+        """
+        wanted = left = max(events_max, AHEAD_EVENTS_MIN)
+        at_once = max(1, 2 * bytes_max // EVENT_BYTES_MAX)
+        while left > 0 and self._fetched.events() < 2 * wanted and self._fetched.bytes() < 2 * bytes_max:
+            found = self._fetch(min(left, at_once), 0)
+            if found < at_once:
+                return
+            left -= found
+
+    def _fetch(self, events_max: int, wait_seconds: float) -> int:
         """Let the client work: it calls back about the group, and hands out messages and errors."""
         try:
             with translated(self._settings, "read"):
@@ -222,10 +228,9 @@ class KafkaConsumer:
             self._fetched.clear()
             raise
         self._reports.send(self._consumer, self._membership.granted)
-        if not messages:
-            return
         for message in self._fetched.put(messages):
             self._meet(message)
+        return len(messages)
 
     def _meet(self, message: Message) -> None:
         """Deal with an error that the client hands out like a message."""

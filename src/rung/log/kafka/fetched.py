@@ -26,11 +26,15 @@ _HEADERS: Final = [(SCHEMA_HEADER, SCHEMA)]
 
 @dataclass(slots=True)
 class _Queue:
-    """One partition's messages in order; offsets from `following` up to `empty_to` hold no event."""
+    """One partition's messages in order, and their size.
+
+    Offsets from `following` up to `empty_to` hold no event.
+    """
 
     following: int
     empty_to: int
     messages: list[Message] = field(default_factory=list[Message])
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Fetched:
 
     def bytes(self) -> int:
         """Return how many bytes of payload wait to be taken."""
-        return sum(sum(map(len, queue.messages)) for queue in self._queues.values())
+        return sum(queue.bytes for queue in self._queues.values())
 
     def start(self, partition: int, offset: int) -> None:
         """Read a partition from an offset; what was fetched of it is forgotten."""
@@ -82,13 +86,14 @@ class Fetched:
 
         A message of a partition that is not read was fetched before the partition left.
         """
-        appends = {partition: queue.messages.append for partition, queue in self._queues.items()}
+        queues = self._queues
         errors: list[Message] = []
         for message in messages:
             if message.error() is not None:
                 errors.append(message)
-            elif (append := appends.get(message.partition() or 0)) is not None:
-                append(message)
+            elif (queue := queues.get(message.partition() or 0)) is not None:
+                queue.messages.append(message)
+                queue.bytes += len(message)
         return [message for message in errors if not self._is_end(message)]
 
     def take(self, events_max: int, bytes_max: int) -> Taking:
@@ -105,6 +110,7 @@ class Fetched:
             # Put back at the end, so that the odd event goes to another partition next time.
             queue = self._queues.pop(partition)
             queue.following = (queue.messages[count - 1].offset() or 0) + 1
+            queue.bytes -= sum(map(len, islice(queue.messages, count)))
             del queue.messages[:count]
             self._queues[partition] = queue
 
