@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import xxhash
 
+import rung.batch.aggregate as aggregating
 from batch.reading import figure_checksums, merged_transactions, rejected_events, snapshot_figures
 from batch.scenes import PARTITIONS, Scene, opened_scene
 from batch.test_verify import TRAFFIC, events_of, verified
@@ -310,6 +311,21 @@ def test_snapshots_that_are_ahead_are_passed_over(small: Scene) -> None:
     assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(small, middle))
     mixed = {**middle, 0: 0}
     assert small.workshop.aggregate_to(mixed).events == sum(mixed.values())
+
+
+def test_snapshots_with_other_hashes_are_passed_over(small: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another release of the engine may hash ids otherwise: the next run begins with the first event."""
+    events = events_of(replace(WILD, transactions=600))
+    small.append(events)
+    small.work()
+    ends = dict(small.log.ends())
+    early = {p: end // 2 for p, end in ends.items()}
+    monkeypatch.setattr(aggregating, "HASHED_BY", "duckdb 0.0.1")
+    assert small.workshop.aggregate_to(early).snapshot.hashed_by == "duckdb 0.0.1"
+    monkeypatch.undo()
+    done = small.workshop.aggregate_to(ends)
+    assert done.events == len(events)
+    assert figure_checksums(done.snapshot) == figure_checksums(from_nothing(small, ends))
 
 
 def test_positions_that_the_lake_does_not_have(small: Scene) -> None:

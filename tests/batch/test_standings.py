@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from batch.scenes import opened_scene
 from campaign_pairs import LADDER
-from rung.batch.duck import FIGURES_SCHEMA, DuckEngine, EngineSettings
+from rung.batch.duck import DuckEngine, EngineSettings
+from rung.batch.files import FIGURES_SCHEMA
 from rung.batch.forecast.standings import RATE, measure_column, standings_sql
 from rung.batch.settlement.cash_back import met_column, rate_scale
 from rung.batch.told import told_sql

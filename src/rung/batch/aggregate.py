@@ -19,15 +19,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
 from rung.batch.claims import Claim
-from rung.batch.duck import FIGURES_SCHEMA, DuckEngine, Span
+from rung.batch.duck import DuckEngine, Span
+from rung.batch.files import write_figures, write_rejected
 from rung.batch.resolve import resolve
 from rung.batch.snapshots import (
     FORMAT,
+    HASHED_BY,
     FileMark,
     Snapshot,
     Snapshots,
@@ -43,8 +43,6 @@ from rung.store.records import decode_transactions
 
 PARTS_MAX: Final = 8
 """How many files of merged transactions a partition may have before they are joined into one."""
-
-_GROUP_ROWS: Final = 1 << 20
 
 Owners = Callable[[Sequence[str]], Sequence[int | None]]
 """Tells the digest of the user whose transaction each id is, None where nobody's is known."""
@@ -161,24 +159,6 @@ def figures_name(partition: int, counted: CountedVersion) -> str:
     return f"figures-{partition}-{counted.campaign.name}-{counted.version.number}.parquet"
 
 
-def write_figures(figures: pa.Table, path: Path) -> None:
-    """Write sorted figures: equal ones are the same bytes, however a table holds them."""
-    with pq.ParquetWriter(path, FIGURES_SCHEMA, compression="zstd") as writer:
-        for first in range(0, figures.num_rows, _GROUP_ROWS):
-            # In how many chunks the rows lie would tell in how many pages they are written.
-            writer.write_table(figures.slice(first, _GROUP_ROWS).combine_chunks(), row_group_size=_GROUP_ROWS)
-
-
-def write_rejected(reasons: Mapping[int, str], path: Path) -> None:
-    """Write the reason code of each event that fits nothing before it, by its offset."""
-    offsets = sorted(reasons)
-    rejected = {
-        "offset": pa.array(offsets, pa.int64()),
-        "reason": pa.array([reasons[offset] for offset in offsets], pa.string()),
-    }
-    pq.write_table(pa.table(rejected), path)
-
-
 @dataclass(frozen=True, slots=True)
 class _Done:
     """The files of one partition, and how many of its transactions grew."""
@@ -240,6 +220,7 @@ class _Run:
                 partition: judged_by(self._catalog.declarations(partition), end)
                 for partition, end in self._ends.items()
             },
+            HASHED_BY,
             dict(sorted(self._files.items())),
         )
         passing("snapshot_made")

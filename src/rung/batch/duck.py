@@ -18,6 +18,7 @@ import xxhash
 
 from rung.batch import sql
 from rung.batch.claims import Claim, contested_claims
+from rung.batch.files import FIGURES_SCHEMA, MERGED_SCHEMA, parquet, store_merged
 from rung.campaign.catalog import CountedVersion
 from rung.campaign.declared import Declarations
 from rung.campaign.model import AttributeType
@@ -25,26 +26,6 @@ from rung.lake.port import LakeDamaged
 from rung.lake.rows import TRANSACTION, USER_ATTRIBUTES
 from rung.plan.compile import HISTORIES
 
-MERGED_SCHEMA: Final = pa.schema(
-    [
-        pa.field("transaction_id", pa.string()),
-        pa.field("user_id", pa.string()),
-        pa.field("attributes", pa.string()),
-        pa.field("status", pa.list_(pa.int8())),
-        pa.field("at", pa.list_(pa.int64())),
-        pa.field("amount", pa.list_(pa.int64())),
-        pa.field("before", pa.int64()),
-    ]
-)
-FIGURES_SCHEMA: Final = pa.schema(
-    [
-        pa.field("user_id", pa.string()),
-        pa.field("series", pa.int32()),
-        pa.field("period", pa.int32()),
-        pa.field("token", pa.uint64()),
-        pa.field("value", pa.int64()),
-    ]
-)
 _EVENT_COLUMNS: Final = '"transaction_id", "offset", "user_id", "attributes", "status", "at", "amount"'
 
 
@@ -171,10 +152,8 @@ class DuckEngine:
 
     def write_merged(self, path: Path) -> int:
         """Write the relation `merged` to a file, read it from there from now on, and return its rows."""
-        self._rows(
-            f"COPY (FROM \"{sql.MERGED}\") TO '{_text(path)}'"
-            " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 131072)"
-        )
+        with _reading():
+            store_merged(self._connection, f'"{sql.MERGED}"', path)
         self.read_merged([path])
         return self._count(sql.MERGED)
 
@@ -311,12 +290,11 @@ class DuckEngine:
         if not span.known:
             self._table(sql.KNOWN, sql.NO_EVENTS)
             return
-        self._table("touched", f'SELECT DISTINCT hash("transaction_id") AS "h" FROM "{sql.EVENTS}"')
+        self._table("touched", f'SELECT DISTINCT hash("transaction_id") AS "hash" FROM "{sql.EVENTS}"')
         # By the number of the row: histories are then read of the rows wanted, and not of all.
         found = [
-            f"""SELECT * FROM {parquet([path])} WHERE "file_row_number" IN (
-              SELECT "file_row_number" FROM {parquet([path])} k
-              SEMI JOIN "touched" n ON hash(k."transaction_id") = n."h")"""
+            f"""SELECT * EXCLUDE "hash" FROM {parquet([path])} WHERE "file_row_number" IN (
+              SELECT "file_row_number" FROM {parquet([path])} k SEMI JOIN "touched" n USING ("hash"))"""
             for path in span.known
         ]
         self._table(sql.KNOWN, " UNION ALL ".join(found))
@@ -334,7 +312,7 @@ class DuckEngine:
         self._connection.register("asked_claims", pa.table({"id": pa.array(asked, pa.string())}))
         known = [
             f"""SELECT "transaction_id", {span.partition} AS "partition", "user_id", -1 AS "appended_at"
-            FROM {parquet(span.known)}"""
+            FROM {parquet(span.known)} SEMI JOIN "touched_claims" USING ("hash")"""
             for span in spans
             if span.known
         ]
@@ -344,14 +322,10 @@ class DuckEngine:
         # A table, since all that is known is looked up in it, and a view would be made anew for each look.
         self._table(
             "touched_claims",
-            """SELECT DISTINCT hash("transaction_id") AS "h" FROM "new_claims"
-            UNION SELECT hash("id") AS "h" FROM "asked_claims" """,
+            """SELECT DISTINCT hash("transaction_id") AS "hash" FROM "new_claims"
+            UNION SELECT hash("id") AS "hash" FROM "asked_claims" """,
         )
-        self._view(
-            sql.CLAIMS,
-            f"""SELECT * FROM "new_claims" UNION ALL SELECT k.* FROM ({" UNION ALL ".join(known)}) k
-            SEMI JOIN "touched_claims" n ON hash(k."transaction_id") = n."h" """,
-        )
+        self._view(sql.CLAIMS, " UNION ALL ".join(['SELECT * FROM "new_claims"', *known]))
 
     def _view(self, name: str, query: str) -> None:
         # A name may have been a table before: merged transactions are read from a query, or from files.
@@ -388,13 +362,3 @@ def _reading() -> Generator[None]:
                 "begin again"
             ) from error
         raise
-
-
-def parquet(paths: Sequence[str | Path], *, named: bool = False) -> str:
-    """Return Parquet files as a relation of a query; `named` adds the column `filename`."""
-    listed = ", ".join(f"'{_text(path)}'" for path in paths)
-    return f"read_parquet([{listed}], hive_partitioning = false{', filename = true' if named else ''})"
-
-
-def _text(path: str | Path) -> str:
-    return str(path).replace("'", "''")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from rung.batch.duck import parquet
+from rung.batch.files import parquet
 from rung.batch.snapshots import Snapshot, version_key
 from rung.batch.workshop import Workshop
 from rung.campaign.calendar import Period

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from rung.batch.duck import MERGED_SCHEMA, Resolved
+from rung.batch.duck import Resolved
+from rung.batch.files import MERGED_SCHEMA
 from rung.campaign.model import AttributeType
 from rung.store.records import decode_transactions
 from rung.transaction.attributes import known_attributes

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import msgspec
 import xxhash
 
@@ -24,7 +25,9 @@ from rung.campaign.declared import Declarations
 from rung.durable import put, sync
 from rung.log.port import LogIdentity
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+HASHED_BY: Final = f"duckdb {duckdb.__version__}"
+"""What made the hashes of transaction ids in files: another release may make others."""
 KEPT: Final = 3
 """How many snapshots are kept: verification needs one that is not ahead of what is applied."""
 _MANIFEST: Final = "manifest.json"
@@ -54,6 +57,7 @@ class Snapshot(msgspec.Struct, frozen=True):
         figures: For each version (`version_key`), the file of its figures of each partition.
         disowned: Transactions of a partition that a user of another one has claimed first.
         judged: By which types of attributes the events of each partition were judged (`judged_by`).
+        hashed_by: What made the hashes in `merged` (`HASHED_BY`).
         files: All files that are referred to.
     """
 
@@ -67,12 +71,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     figures: dict[str, dict[int, str]]
     disowned: dict[int, list[str]]
     judged: dict[int, dict[str, tuple[str, int]]]
+    hashed_by: str
     files: dict[str, FileMark]
 
 
 def nothing_of(log: LogIdentity) -> Snapshot:
     """Return what a run starts from that begins with the first event."""
-    return Snapshot(FORMAT, 0, log.name, log.partitions, {}, {}, {}, {}, {}, {}, {})
+    return Snapshot(FORMAT, 0, log.name, log.partitions, {}, {}, {}, {}, {}, {}, HASHED_BY, {})
 
 
 def judged_by(declared: Declarations, end: int) -> dict[str, tuple[str, int]]:
@@ -127,10 +132,11 @@ class Snapshots:
         """Return the newest snapshot of a log that is not ahead of `ends` in any partition.
 
         Nor may it have judged an event by other types than are declared at its position. It may have, if it
-        was made before the event was applied, or before everything was replayed.
+        was made before the event was applied, or before everything was replayed. Nor may its hashes
+        be those of another release of the engine.
         """
         for snapshot in self.all():
-            if (snapshot.log, snapshot.partitions) == log and all(
+            if (snapshot.log, snapshot.partitions, snapshot.hashed_by) == (*log, HASHED_BY) and all(
                 position <= ends.get(partition, 0)
                 and snapshot.judged[partition] == judged_by(catalog.declarations(partition), position)
                 for partition, position in snapshot.positions.items()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rung.batch.duck import parquet
+from rung.batch.files import parquet
 from rung.batch.forecast.basis import Extent
 from rung.batch.forecast.numbers import Compared, Example, Standing
 from rung.batch.forecast.standings import RATE, measure_column, standings_sql, users_sql

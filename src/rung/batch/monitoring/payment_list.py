@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from rung.batch.duck import DuckEngine, parquet
+from rung.batch.duck import DuckEngine
+from rung.batch.files import parquet
 from rung.lake.rows import TRANSACTION, rows_of
 from rung.log.port import Slice
 from rung.transaction.history import AMOUNT_MAX, STATUSES

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from rung.batch.duck import DuckEngine, parquet
+from rung.batch.duck import DuckEngine
+from rung.batch.files import parquet
 from rung.batch.proof.examined import Cause, Examined, Figures
 from rung.batch.settlement.closed import Closed
 from rung.batch.settlement.kept_steps import marks_of

@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import xxhash
 
-from rung.batch.duck import DuckEngine, parquet
+from rung.batch.duck import DuckEngine
+from rung.batch.files import parquet
 from rung.batch.proof.surveyed import Surveyed
 from rung.batch.told import told_sql
 from rung.campaign.catalog import Catalog, CountedVersion

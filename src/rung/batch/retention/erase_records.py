@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from rung.batch.duck import DuckEngine, parquet
+from rung.batch.duck import DuckEngine
+from rung.batch.files import parquet
 from rung.batch.proof.report import Reports
 from rung.batch.retention.erasing import Erasing
 from rung.batch.settlement.settled import Settled, check_rows, replace_manifest, sha256_of, write_rows

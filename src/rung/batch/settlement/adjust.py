@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from rung.batch.duck import parquet
+from rung.batch.files import parquet
 from rung.batch.settlement.closed import Closed, read_closed, step_columns
 from rung.batch.settlement.results import (
     RATE_PERCENT,

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from rung.batch.duck import parquet
+from rung.batch.files import parquet
 from rung.batch.settlement.cash_back import cash_back_sql, met_column, rate_texts
 from rung.batch.settlement.closed import Closed, read_closed, step_column
 from rung.batch.settlement.purchases import DISOWNED, purchases_sql

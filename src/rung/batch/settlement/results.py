@@ -15,7 +15,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from rung.batch.duck import FIGURES_SCHEMA, parquet
+from rung.batch.files import FIGURES_SCHEMA, parquet
 from rung.batch.forecast.standings import (
     ATTRIBUTES,
     FIGURES,

@@ -15,13 +15,12 @@ from rung.batch.aggregate import (
     disowned_by,
     figures_name,
     owners_in,
-    write_figures,
-    write_rejected,
 )
 from rung.batch.archive import archive_up_to
 from rung.batch.duck import Span
+from rung.batch.files import write_figures, write_rejected
 from rung.batch.resolve import resolve
-from rung.batch.snapshots import FORMAT, FileMark, Snapshot, Snapshots, judged_by, version_key
+from rung.batch.snapshots import FORMAT, HASHED_BY, FileMark, Snapshot, Snapshots, judged_by, version_key
 from rung.batch.spark.engine import SparkEngine
 from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog
@@ -113,6 +112,7 @@ def aggregate_with(
         figures,
         disowned,
         {span.partition: judged_by(span.declared, span.end) for span in spans},
+        HASHED_BY,
         dict(sorted(files.items())),
     )
     passing("snapshot_made")

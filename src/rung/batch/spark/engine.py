@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -27,7 +28,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from rung.batch import sql
 from rung.batch.claims import Claim, contested_claims
-from rung.batch.duck import FIGURES_SCHEMA, MERGED_SCHEMA, Resolve, Span
+from rung.batch.duck import Resolve, Span
+from rung.batch.files import FIGURES_SCHEMA, MERGED_SCHEMA, parquet, store_merged
 from rung.batch.spark.session import SparkFailed, said
 from rung.batch.spark.sql import to_spark
 from rung.campaign.catalog import CountedVersion
@@ -138,13 +140,13 @@ class SparkEngine:
 
     def write_merged(self, partition: int, path: Path) -> int:
         """Write a partition's merged transactions to a file, and return how many there are."""
-        count = 0
-        with pq.ParquetWriter(path, MERGED_SCHEMA, compression="zstd") as writer:
-            for part in self._parts("merged", partition):
-                for batch in pq.ParquetFile(part).iter_batches():
-                    writer.write_table(pa.table(batch).select(MERGED_SCHEMA.names).cast(MERGED_SCHEMA))
-                    count += batch.num_rows
-        return count
+        with duckdb.connect() as connection:
+            # Whatever Spark has made: one file without rows gives the columns their types.
+            connection.register("nothing", MERGED_SCHEMA.empty_table())
+            parts = self._parts("merged", partition)
+            found = f"UNION ALL BY NAME SELECT * FROM {parquet(parts)}" if parts else ""
+            store_merged(connection, f'(SELECT * FROM "nothing" {found})', path)
+        return pq.read_metadata(path).num_rows
 
     def count(
         self,
