@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.scenes import PARTITIONS, Scene, opened_scene
-from campaign_pairs import PAIRS, REFUNDS_IN_TOKYO, Pair
+from campaign_pairs import LADDER, NULLS, PAIRS, REFUNDS_IN_TOKYO, Pair
 from cli.command import always
 from harness import put_campaigns
 from rung.batch.aggregate import Aggregation, aggregate, owners_in
@@ -309,7 +309,7 @@ def test_told_before_it_was_declared(tmp_path: Path, session: SparkSession) -> N
     ]
     with opened_scene(tmp_path) as scene:
         archived(scene, [one.event(1) for one in whole[:250]])
-        put_campaigns(scene.store, PAIRS)
+        put_campaigns(scene.store, [LADDER, NULLS])
         ends = archived(scene, [one.event() for one in whole])
         duckdb, spark = by_duckdb(scene, ends), by_spark(scene, session, ends)
         assert_equal(duckdb, spark)

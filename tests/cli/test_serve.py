@@ -45,7 +45,7 @@ def _get(url: str, key: str = KEY) -> bytes:
 def test_events_in_status_out(small: Rung, number: signal.Signals) -> None:
     """An event that is posted shows in the status; a signal ends it without an error."""
     put_key(small.home)
-    with serving("--home", small.home, "serve", "--port", "0") as (process, url):
+    with serving("--home", small.home, "serve", "--port", "0", "--json") as (process, url):
         request = urllib.request.Request(
             f"{url}/v1/events",
             data=purchase("t1").encode(),
@@ -64,8 +64,9 @@ def test_events_in_status_out(small: Rung, number: signal.Signals) -> None:
         del status["as_of"]["pending"]
         assert small.fine("status", "ann", "--at", "2021-08-04", "--json").json == status
         process.send_signal(number)
-        _, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
+    assert json.loads(out) == {"url": url}
     assert "Traceback" not in err
 
 

@@ -20,6 +20,8 @@ _FILE_COLUMNS: Final = 240
 def print_json(value: object) -> None:
     """Print one JSON document on a line."""
     sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    # Whoever reads it may wait for it while the command goes on.
+    sys.stdout.flush()
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> None:

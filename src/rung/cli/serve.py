@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rung.cli.options import DEFAULT_HOME, HomeOption
+from rung.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 
 
 def serve(
@@ -17,15 +17,18 @@ def serve(
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65_535, help="0 takes a free one (default: api.port).")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the status API, the status page and the worker until Ctrl-C or SIGTERM."""
     from urllib.parse import urlsplit
 
     from rung import bootstrap
-    from rung.cli.output import say
+    from rung.cli.output import print_json, say
     from rung.status.hosts import is_loopback_address
 
     def tell(url: str) -> None:
+        if as_json:
+            print_json({"url": url})
         say(f"Status page: {url}/")
         say(f'Status API:  curl -H "Authorization: Bearer $KEY" {url}/v1/users/USER/status')
         say("             KEY=$(rung keys create SERVICE --scope status:read) makes a key")
