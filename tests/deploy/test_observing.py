@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from docs.generator.metrics import exposed
+from docs.generator.metrics import exposed, of_a_verification
 from rung.status.routes import ROUTES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -22,7 +22,7 @@ _FUNCTIONS = frozenset({"absent", "by", "histogram_quantile", "increase", "max",
 def _exposed_labels() -> dict[str, set[str]]:
     """Return each sample's name -> the labels that it has; `instance` is of whoever was asked."""
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(exposed()):
+    for family in text_string_to_metric_families(exposed() + of_a_verification()):
         for sample in family.samples:
             found.setdefault(sample.name, {"instance"}).update(sample.labels)
     return found
@@ -47,7 +47,7 @@ def _expressions() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "expression"), list(_expressions()))
 def test_every_metric_exists(name: str, expression: str) -> None:
-    """Each expression names metrics that a server exports, and labels that these have."""
+    """Each expression names metrics that there are, and labels that these have."""
     labels = _exposed_labels()
     named = set(re.findall(r"\brung_\w+", expression))
     assert named
@@ -73,9 +73,10 @@ def test_expressions_are_whole(name: str, expression: str) -> None:
 
 
 def test_every_metric_is_watched() -> None:
-    """The dashboard leaves out no metric that a server exports."""
+    """The dashboard leaves out no metric that a server or a verification tells."""
     shown = " ".join(target["expr"] for panel in _panels() for target in panel["targets"])
-    families = {family.name for family in text_string_to_metric_families(exposed())}
+    told = text_string_to_metric_families(exposed() + of_a_verification())
+    families = {family.name for family in told}
     assert {name for name in families if name not in shown} == set()
 
 

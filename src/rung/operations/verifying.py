@@ -1,4 +1,4 @@
-"""A verification, with its report written."""
+"""A verification, with its report and its metrics written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rung.batch.proof.metrics import write_metrics
 from rung.batch.proof.report import Report, Reports
 from rung.batch.proof.verify import verify
 from rung.batch.workshop import Workshop
@@ -20,4 +21,6 @@ def verify_and_report(workshop: Workshop, told: Callable[[str], object]) -> tupl
     """
     report_id = datetime.fromtimestamp(workshop.clock() / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     report = verify(workshop, report_id, told)
-    return report, Reports(workshop.folder).write(report)
+    folder = Reports(workshop.folder).write(report)
+    write_metrics(report, workshop.folder)
+    return report, folder
