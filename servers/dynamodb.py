@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, Self
 from xml.sax.saxutils import escape
 
+from servers.classes import archive, with_archive
 from servers.jars import CACHE, class_path, verified
 from servers.java import find_java
 from servers.ports import LOOPBACK, free_port
@@ -84,9 +85,10 @@ class DynamoDbLocal(ServerProcess):
         self._in_memory = in_memory
         self._description = folder / "server.xml"
         native = f"-Dsqlite4java.library.path={jars}"
-        classes = class_path(verified("dynamodb", cache=jars))
+        java, classes = find_java(), class_path(verified("dynamodb", cache=jars))
+        self.archive = archive(java, classes, jars)
         command = [
-            *(str(find_java()), *jvm, native, "-cp", classes),
+            *(str(java), *jvm, native, *with_archive(java, classes, jars)),
             *("org.eclipse.jetty.xml.XmlConfiguration", str(self._description)),
         ]
         super().__init__("DynamoDB Local", command, folder, self._is_ready)

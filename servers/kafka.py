@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
+from servers.classes import archive, with_archive
 from servers.errors import ServerError
 from servers.jars import CACHE, class_path, verified
 from servers.java import find_java
@@ -107,8 +108,10 @@ class Kafka(ServerProcess):
         folder = folder.resolve()
         self.log_folder = Path((properties or {}).get("log.dirs", str(folder / "log")))
         self.bootstrap = f"{LOOPBACK}:{self.port}"
-        self._class_path = class_path(verified("kafka", cache=jars))
         self._java = find_java()
+        classes = class_path(verified("kafka", cache=jars))
+        self.archive = archive(self._java, classes, jars)
+        self._classes = with_archive(self._java, classes, jars)
         self._settings = folder / "server.properties"
         controller = free_port()
         host, outside = advertised or (LOOPBACK, self.port)
@@ -120,7 +123,7 @@ class Kafka(ServerProcess):
             "log.dirs": str(self.log_folder),
             **(properties or {}),
         }
-        command = [str(self._java), *jvm, "-cp", self._class_path, "kafka.Kafka", str(self._settings)]
+        command = [str(self._java), *jvm, *self._classes, "kafka.Kafka", str(self._settings)]
         super().__init__("Kafka", command, folder, self._is_ready)
 
     @classmethod
@@ -157,7 +160,7 @@ class Kafka(ServerProcess):
     def _format(self) -> None:
         command = [
             *(str(self._java), "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"),
-            *("-cp", self._class_path, "kafka.tools.StorageTool", "format"),
+            *(*self._classes, "kafka.tools.StorageTool", "format"),
             *("--cluster-id", new_cluster_id(), "--config", str(self._settings)),
         ]
         ended = subprocess.run(

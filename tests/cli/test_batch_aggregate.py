@@ -121,7 +121,7 @@ def empty(manifest: Path) -> None:
 
 
 def leave_a_field_out(manifest: Path) -> None:
-    manifest.write_bytes(b'{"format":2}')
+    manifest.write_bytes(b'{"format":3}')
 
 
 def write_another_format(manifest: Path) -> None:
@@ -132,7 +132,7 @@ MANIFESTS: list[tuple[Callable[[Path], None], str]] = [
     (spoil, "cannot be read (Input data was truncated)"),
     (empty, "cannot be read (Input data was truncated)"),
     (leave_a_field_out, "cannot be read (Object missing required field `number`)"),
-    (write_another_format, "has format 9, and this release reads 2"),
+    (write_another_format, "has format 9, and this release reads 3"),
 ]
 
 
