@@ -154,8 +154,8 @@ class TestOpening:
         """Without a broker, opening fails in bounded time, and says where nobody answered and why."""
         began = time.monotonic()
         with pytest.raises(LogUnavailable, match="the log at 127.0.0.1:1, topic x.*refused"):
-            KafkaLog.open(KafkaSettings("127.0.0.1:1", "x", "x", request_timeout_seconds=1.0))
-        assert time.monotonic() - began < 5
+            KafkaLog.open(KafkaSettings("127.0.0.1:1", "x", "x", request_timeout_seconds=3.0))
+        assert time.monotonic() - began < 10
 
     def test_create_twice(self) -> None:
         """Topics are made once; both are described as they are."""
