@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from rung.log.port import LogIdentity
+
+if TYPE_CHECKING:
+    # Whoever opens no lake does without it: loading it takes as long as most commands take otherwise.
+    import pyarrow as pa
 
 
 class LakeError(Exception):
