@@ -266,7 +266,7 @@ def test_old_snapshots_are_forgotten(small: Scene) -> None:
         kept = snapshots.all()
         assert [one.number for one in kept] == list(range(number, max(0, number - KEPT), -1))
         for one in kept:
-            snapshots.check(one)
+            snapshots.check(one, 2)
         folder = snapshots.path("")
         there = {str(path.relative_to(folder)) for path in folder.rglob("*.parquet")}
         assert there == {name for one in kept for name in one.files}

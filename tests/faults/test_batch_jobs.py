@@ -71,7 +71,7 @@ def test_row_32_an_aggregation_is_killed(home: BatchHome, point: str) -> None:
         assert job.told() == [point]
         assert [one.number for one in home.snapshots.all()] == there
         for one in home.snapshots.all():
-            home.snapshots.check(one)
+            home.snapshots.check(one, 2)
         home.fine("batch", "aggregate")
         newest = home.snapshots.all()[0]
         assert home.figures(newest) == home.stored()

@@ -94,7 +94,7 @@ def aggregate(
     state = lake.state()
     check_coverage(state, ends)
     earlier = (None if full else snapshots.newest(state.log, ends, catalog)) or nothing_of(state.log)
-    snapshots.check(earlier)
+    snapshots.check(earlier, engine.threads)
     new = [
         one
         for partition, end in ends.items()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -144,18 +145,22 @@ class Snapshots:
                 return snapshot
         return None
 
-    def check(self, snapshot: Snapshot) -> None:
-        """Read all files of a snapshot, and compare them with what was written.
+    def check(self, snapshot: Snapshot, threads: int) -> None:
+        """Read all files of a snapshot, several at once, and compare them with what was written.
 
         Raises:
             SnapshotDamaged: one is missing or differs.
         """
-        for name, mark in snapshot.files.items():
-            path = self.path(name)
-            if not path.exists():
-                raise _damaged(path, "is missing")
-            if path.stat().st_size != mark.bytes or _checksum(path) != mark.checksum:
-                raise _damaged(path, "is not what was written")
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(self._check, snapshot.files, snapshot.files.values()):
+                pass
+
+    def _check(self, name: str, mark: FileMark) -> None:
+        path = self.path(name)
+        if not path.exists():
+            raise _damaged(path, "is missing")
+        if path.stat().st_size != mark.bytes or _checksum(path) != mark.checksum:
+            raise _damaged(path, "is not what was written")
 
     def begin(self) -> tuple[int, Path]:
         """Return the number and the empty folder of a new snapshot; what was only begun is forgotten."""

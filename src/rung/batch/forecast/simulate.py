@@ -111,7 +111,7 @@ def known_extent(
         SimulationRefused: a period lies outside of it.
         SnapshotDamaged: a file of the snapshot is not what was written.
     """
-    workshop.snapshots.check(snapshot)
+    workshop.snapshots.check(snapshot, workshop.engine.threads)
     extent = extent_of(workshop.engine, _merged(workshop, snapshot), workshop.clock())
     if extent is None:
         raise SimulationRefused(
