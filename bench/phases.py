@@ -8,24 +8,24 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 from unittest import mock
 
-import rung.speed.worker as worker_module
+import rung.speed.decide as deciding
 from rung.log.embedded_consumer import EmbeddedConsumer
 from rung.plan.run import Plans
 from rung.store.lmdb import LmdbStore
 
 _PHASES: Final[tuple[tuple[object, str, str], ...]] = (
     (EmbeddedConsumer, "poll", "poll the log"),
-    (worker_module, "decode", "decode and validate events"),
-    (worker_module, "distinct", "group by id"),
+    (deciding, "decode_judged", "decode and validate events"),
+    (deciding, "distinct", "group by id"),
     (LmdbStore, "transactions", "read histories"),
-    (worker_module, "decode_transactions", "decode histories"),
-    (worker_module, "merge", "merge histories"),
-    (worker_module, "histories_table", "build the plan's columns"),
+    (deciding, "decode_transactions", "decode histories"),
+    (deciding, "merge", "merge histories"),
+    (deciding, "histories_table", "build the plan's columns"),
     (Plans, "contributions", "run the plans"),
     (LmdbStore, "users", "read figures"),
-    (worker_module, "add_figures", "add figures"),
-    (worker_module, "_transaction_records", "encode histories"),
-    (worker_module, "_applied_after", "positions"),
+    (deciding, "add_figures", "add figures"),
+    (deciding, "_transaction_entries", "encode histories"),
+    (deciding, "_applied_after", "positions"),
     (LmdbStore, "commit", "commit, durable"),
 )
 """Where each phase starts and ends; none of them is within another."""
