@@ -70,6 +70,50 @@ def test_verify_and_repair(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(400)
+def test_replay_a_user(tmp_path: Path) -> None:
+    """One user is compared with all events, and healed once the id is typed; others stay as they are."""
+    home = made_home(tmp_path)
+    users = ("user-1", "<b>&2")
+    send(home, *(purchase(f"t{number}", user, 900) for number, user in enumerate(users)))
+    with running(home, None) as rig:
+        bob, vera = rig.person("bob"), rig.person("vera")
+        damage(rig, b"user-1")
+        damage(rig, b"<b>&2")
+        assert "dry run of a replay" not in vera.get("/users?id=user-1").text
+        assert "dry run of a replay" in bob.get("/users?id=user-1").text
+        asked = {"user": "<b>&2", "typed": "<b>&2"}
+        answer = bob.post("/users/replay", asked)
+        assert (answer.status_code, "Look first at what the replay would change." in answer.text) == (
+            409,
+            True,
+        )
+        plan = bob.job("/users/replay/plan", {"user": "<b>&2"})
+        text = bob.get(plan).text
+        assert "Dry run of the replay of user &lt;b&gt;&amp;2" in text
+        assert "Would heal 1 user; 0 users were fine already" in text
+        assert "sum_mismatch" in text
+        assert "Replay this user" not in vera.get(plan).text
+        answer = bob.post("/users/replay", {**asked, "typed": "user-1"})
+        assert (answer.status_code, "Type the user&#39;s id, to the letter" in answer.text) == (422, True)
+        done = bob.job("/users/replay", asked)
+        assert "Healed 1 user; 0 users were fine already" in bob.get(done).text
+        again = bob.get(bob.job("/users/replay/plan", {"user": "<b>&2"})).text
+        assert "Would heal 0 users; 1 user was fine already" in again
+        assert "Back to the user" in again
+        assert "bob</b> batch.repair" in vera.get("/audit").text
+        # No report was written: a verification finds the other user, and it alone.
+        assert "/batch/reports/" not in vera.get("/batch").text
+        page = bob.get(bob.job("/batch/verify")).text
+        report = re.search(r'href="(/batch/reports/[^"]+)"', page)
+        assert report is not None
+        assert "1 user differs from what all events give" in vera.get(report[1]).text
+        for user, told in (("", "An id has 1 to"), ("x" * 2_000, "An id has 1 to")):
+            answer = bob.post("/users/replay/plan", {"user": user})
+            assert (answer.status_code, told in answer.text) == (422, True)
+        assert "1 user was fine already" in bob.get(bob.job("/users/replay/plan", {"user": "nobody"})).text
+
+
+@pytest.mark.timeout(400)
 def test_close_and_grant(tmp_path: Path) -> None:
     """What is settled for good is asked for by one person and done by another, with what has to be typed."""
     home = made_home(tmp_path, SPEC)

@@ -202,6 +202,41 @@ def test_quarantine(rig: Rig) -> None:
         assert text in answer.text
 
 
+def test_correct_an_event(tmp_path: Path) -> None:
+    """An event is corrected in its page, and checked before it is sent; then it counts, and the audit says why."""
+    home = made_home(tmp_path)
+    bare = '{"transaction_id": "t4", "user_id": "ann"}'
+    send(home, bare)
+    whole = purchase("t4", "ann", 700, day_of(current()))
+    with running(home) as rig:
+        bob, vera = rig.person("bob"), rig.person("vera")
+        path = "/quarantine/" + vera.get("/quarantine").text.split('href="/quarantine/')[1].split('"')[0]
+        assert "Correct it" not in vera.get(path).text
+        assert "Correct it" in bob.get(path).text
+        for event, reason, told in (
+            (whole, "", "Say why, for those who read the audit list."),
+            (bare, "why", "Nothing was changed: to send it as it is, retry it."),
+            ("<b>no json", "why", "this cannot be applied either (not_json): "),
+            (purchase("t4", "ann", -7), "why", "this cannot be applied either (bad_amount): "),
+        ):
+            answer = bob.post(f"{path}/correct", {"event": event, "reason": reason})
+            assert (answer.status_code, told in answer.text) == (422, True), told
+            assert "<b>no json" not in answer.text
+        correction = {"event": whole, "reason": "the shop sent it again"}
+        assert bob.fine(f"{path}/correct", correction) == "/quarantine"
+        for answer in (bob.get(path), bob.post(f"{path}/correct", correction)):
+            assert (answer.status_code, "Not in quarantine" in answer.text) == (404, True)
+        audit = vera.get("/audit").text
+        assert "<b>bob</b> quarantine.correct" in audit
+        assert "the shop sent it again" in audit
+        assert "t4" not in audit
+    send(home, purchase("t5", "ann", 50, day_of(current())))
+    with running(home) as rig:
+        vera = rig.person("vera")
+        assert "<b>total</b> €7.50" in vera.get("/users?id=ann").text
+        assert "0 events in quarantine" in vera.get("/quarantine").text
+
+
 def test_quarantine_in_pages(own: Rig) -> None:
     """Many events are shown page by page, each just once."""
     home = own.home.parent / "many"

@@ -14,6 +14,8 @@ class TaskKind(StrEnum):
     VERIFY = "verify"
     PLAN_REPAIR = "plan-repair"
     REPAIR = "repair"
+    PLAN_REPLAY = "plan-replay"
+    REPLAY = "replay"
     BACKFILL = "backfill"
     DIFF = "diff"
     SIMULATE = "simulate"
@@ -29,6 +31,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         kind, who, reason: What, who asks for it, and why.
         campaign, version, against, period: What it is about; `against` is the version to compare with.
         report: The verification to repair.
+        user: The user to replay.
         spec: The text of a candidate.
         grace: How many days late events are waited for before a period is closed.
         change: The proposal that it is a step of.
@@ -42,6 +45,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     against: int | None = None
     period: str = ""
     report: str = ""
+    user: str = ""
     spec: str = ""
     grace: int = 3
     change: str = ""
@@ -57,6 +61,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
                 return f"Dry run of the repair of {self.report}"
             case TaskKind.REPAIR:
                 return f"Repair what {self.report} found"
+            case TaskKind.PLAN_REPLAY:
+                return f"Dry run of the replay of user {self.user}"
+            case TaskKind.REPLAY:
+                return f"Replay user {self.user}"
             case TaskKind.BACKFILL:
                 return f"Add the past to {self.campaign}{version}"
             case TaskKind.DIFF:

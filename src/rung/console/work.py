@@ -11,7 +11,7 @@ from rung.batch.forecast.simulate import simulate
 from rung.batch.proof.backfill import backfill
 from rung.batch.proof.examined import Examined
 from rung.batch.proof.repair import Repaired, plan_repair, repair
-from rung.batch.proof.report import Reports
+from rung.batch.proof.report import Report, Reports, of_user
 from rung.batch.settlement.close import Closing, Grace, close
 from rung.batch.settlement.grants import grant
 from rung.batch.workshop import Workshop
@@ -56,6 +56,10 @@ def perform(workshop: Workshop, forget: Forget, task: Task, told: Callable[[Told
             return _repaired(
                 repair(workshop, report, task.who, lambda done: told(Told("users healed", done, total)))
             )
+        case TaskKind.PLAN_REPLAY:
+            return _repaired(plan_repair(workshop, _report_of_user(workshop, task)))
+        case TaskKind.REPLAY:
+            return _repaired(repair(workshop, _report_of_user(workshop, task), task.who, lambda _: None))
         case TaskKind.BACKFILL:
             done = backfill(
                 workshop,
@@ -82,6 +86,10 @@ def perform(workshop: Workshop, forget: Forget, task: Task, told: Callable[[Told
             return _plain(simulate(workshop, snapshot, counted.campaign, counted.version, [period], None))
         case TaskKind.CLOSE | TaskKind.GRANT:
             return _settled(workshop, task, say)
+
+
+def _report_of_user(workshop: Workshop, task: Task) -> Report:
+    return of_user(task.user, workshop.clock(), workshop.store.catalog()[0])
 
 
 def _version(task: Task) -> int:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from rung.campaign.catalog import Catalog
 from rung.log.port import Producer
 from rung.operations.errors import OperationRefused
 from rung.store.port import Quarantined, Store
+from rung.transaction.events import decode
 
 PAGE_EVENTS: Final = 1_000
 
@@ -58,6 +60,21 @@ def retry(store: Store, producer: Producer, forget: Forget, chosen: Chosen) -> i
         producer.append([event.payload for event in page])
         count += release(store, forget, page)
     return count
+
+
+def correct(store: Store, producer: Producer, forget: Forget, text: str, payload: bytes) -> None:
+    """Append an event in place of the one in quarantine at a position, and take that one out.
+
+    Raises:
+        OperationRefused: nothing is in quarantine there, or the event would come back for what it holds.
+        LogError: the log takes no events.
+    """
+    event = event_at(store, text)
+    catalog = Catalog.decode(store.catalog()[1])
+    for found in decode([payload], catalog.attributes, catalog.user_attributes, {}).rejections:
+        raise OperationRefused(f"this cannot be applied either ({found.reason.value}): {found.detail}")
+    producer.append([payload])
+    release(store, forget, [event])
 
 
 def release(store: Store, forget: Forget, page: Sequence[Quarantined]) -> int:

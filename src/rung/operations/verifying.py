@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rung.batch.proof.metrics import write_metrics
-from rung.batch.proof.report import Report, Reports
+from rung.batch.proof.report import Report, Reports, report_id
 from rung.batch.proof.verify import verify
 from rung.batch.workshop import Workshop
 
@@ -19,8 +18,7 @@ def verify_and_report(workshop: Workshop, told: Callable[[str], object]) -> tupl
         LakeError: the lake cannot be read, or lacks what the log no longer has.
         CatalogMoved: the campaigns changed meanwhile.
     """
-    report_id = datetime.fromtimestamp(workshop.clock() / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    report = verify(workshop, report_id, told)
+    report = verify(workshop, report_id(workshop.clock()), told)
     folder = Reports(workshop.folder).write(report)
     write_metrics(report, workshop.folder)
     return report, folder

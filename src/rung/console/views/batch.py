@@ -92,14 +92,14 @@ def repair(console: Console, asked: Asked) -> Response:
     due = str(plan.result["users"])
     if asked.form.text("typed") != due:
         return console.form_again(
-            asked, "job.html", [Mistake("typed", f"Type the number of users: {due}")], **_job_values(plan)
+            asked, "job.html", [Mistake("typed", f"Type the number of users: {due}")], **job_values(plan)
         )
     return _started(console, Task(kind=TaskKind.REPAIR, who=asked.who, report=found.id))
 
 
 def job(console: Console, asked: Asked) -> Response:
     """Show a job: how far it is, or what came of it."""
-    return console.page(asked, "job.html", **_job_values(_job(console, asked)))
+    return console.page(asked, "job.html", **job_values(_job(console, asked)))
 
 
 def job_progress(console: Console, asked: Asked) -> Response:
@@ -216,7 +216,8 @@ def _job(console: Console, asked: Asked) -> Job:
     return found
 
 
-def _job_values(found: Job) -> dict[str, Any]:
+def job_values(found: Job) -> dict[str, Any]:
+    """Return what the page of a job shows."""
     simulation = compared = examples = None
     if found.result is not None:
         if found.task.kind in {TaskKind.SIMULATE, TaskKind.COUNT}:

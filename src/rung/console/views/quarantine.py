@@ -1,10 +1,11 @@
-"""The events that were not applied: which, why, and once more."""
+"""The events that were not applied: which, why, and once more, as they are or corrected."""
 
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import sha256
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -12,7 +13,7 @@ from rung.console.console import Asked, Console, see
 from rung.console.forms import Mistake, Refused
 from rung.console.words import count_text
 from rung.operations.errors import OperationRefused
-from rung.operations.quarantined import Chosen, event_at, every_event, retry
+from rung.operations.quarantined import Chosen, correct, event_at, every_event, retry
 from rung.store.audit import append_audit
 from rung.store.port import Quarantined
 from rung.transaction.reasons import Reason
@@ -69,21 +70,42 @@ def list_events(console: Console, asked: Asked, mistakes: tuple[Mistake, ...] = 
 
 def show(console: Console, asked: Asked) -> Response:
     """Show one event with what it holds."""
-    text = asked.parameters["position"]
-    try:
-        event = event_at(console.services.store, text)
-    except OperationRefused as error:
-        raise Refused(HTTPStatus.NOT_FOUND, "Not in quarantine", f"{error}.") from error
-    payload = event.payload[:_PAYLOAD_SHOWN_BYTES].decode("utf-8", "backslashreplace")
-    return console.page(
-        asked,
-        "quarantined.html",
-        event=event,
-        position=text,
-        sentence=_SENTENCES.get(event.reason, ""),
-        payload=payload,
-        is_cut=len(event.payload) > _PAYLOAD_SHOWN_BYTES,
+    event = _event(console, asked)
+    values = _values(asked, event)
+    return console.page(asked, "quarantined.html", typed={"event": values["payload"]}, **values)
+
+
+def correct_event(console: Console, asked: Asked) -> Response:
+    """Append a corrected event in place of one that could not be applied."""
+    event = _event(console, asked)
+    payload, reason = asked.form.raw("event").strip().encode(), asked.form.text("reason")
+    mistakes: list[Mistake] = []
+    if not reason:
+        mistakes.append(Mistake("reason", "Say why, for those who read the audit list."))
+    if payload == event.payload:
+        mistakes.append(Mistake("event", "Nothing was changed: to send it as it is, retry it."))
+    services = console.services
+    if not mistakes:
+        try:
+            with services.open_mirror() as forget:
+                correct(services.store, services.producer, forget, position_of(event), payload)
+        except OperationRefused as error:
+            mistakes.append(Mistake("event", f"{error}."))
+    if mistakes:
+        return console.form_again(asked, "quarantined.html", mistakes, **_values(asked, event))
+    append_audit(
+        services.store,
+        services.clock,
+        asked.who,
+        "quarantine.correct",
+        position_of(event),
+        # What an event holds may be about a person, and what is audited stays.
+        {"sha256": sha256(event.payload).hexdigest()},
+        {"sha256": sha256(payload).hexdigest()},
+        reason,
     )
+    asked.say("The corrected event was appended. A worker applies it.")
+    return see("/quarantine")
 
 
 def retry_events(console: Console, asked: Asked) -> Response:
@@ -111,6 +133,23 @@ def retry_events(console: Console, asked: Asked) -> Response:
         "comes back under a new position."
     )
     return see("/quarantine")
+
+
+def _event(console: Console, asked: Asked) -> Quarantined:
+    try:
+        return event_at(console.services.store, asked.parameters["position"])
+    except OperationRefused as error:
+        raise Refused(HTTPStatus.NOT_FOUND, "Not in quarantine", f"{error}.") from error
+
+
+def _values(asked: Asked, event: Quarantined) -> dict[str, Any]:
+    return {
+        "event": event,
+        "position": asked.parameters["position"],
+        "sentence": _SENTENCES.get(event.reason, ""),
+        "payload": event.payload[:_PAYLOAD_SHOWN_BYTES].decode("utf-8", "backslashreplace"),
+        "is_cut": len(event.payload) > _PAYLOAD_SHOWN_BYTES,
+    }
 
 
 def position_of(event: Quarantined) -> str:
