@@ -28,7 +28,7 @@ servers: $(VENV)/.installed-dev ## Run Kafka and DynamoDB Local until Ctrl-C; FR
 test: $(VENV)/.installed-dev ## Run all tests, on real servers that they start and stop
 	@$(BIN)/python -m servers fetch
 	@$(BIN)/python -m servers.browser
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: $(VENV)/.installed-dev ## Mix all faults for SECONDS=600, by SEED=1, then compare every user
 	@$(BIN)/python -m servers fetch

@@ -28,7 +28,7 @@ from rung.log.kafka.consumer import KafkaConsumer
 from rung.log.kafka.log import KafkaLog
 from rung.log.kafka.settings import GroupProtocol, KafkaSettings
 from rung.log.kafka.topics import create_topics
-from rung.log.port import Position
+from rung.log.port import LogUnavailable, Position
 from servers.kafka import Kafka
 
 WAIT_SECONDS = 20.0
@@ -71,7 +71,15 @@ def opened(settings: KafkaSettings, partitions: int = PARTITIONS) -> Generator[K
 
     However soon the log gives up, its topics are waited for: a broker may just be starting again.
     """
-    create_topics(replace(settings, request_timeout_seconds=WAIT_SECONDS), partitions, 1)
+    patient = replace(settings, request_timeout_seconds=WAIT_SECONDS / 2)
+    deadline = time.monotonic() + 4 * WAIT_SECONDS
+    while True:
+        try:
+            create_topics(patient, partitions, 1)
+            break
+        except LogUnavailable:
+            # A client that came while there was no controller may not hear of one any more: try with another.
+            assert time.monotonic() < deadline, "the broker makes no topic"
     log = KafkaLog.open(settings)
     try:
         yield log
