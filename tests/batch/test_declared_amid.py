@@ -26,7 +26,7 @@ from rung.batch.aggregate import aggregate, nobody
 from rung.batch.archive import archive_up_to
 from rung.batch.duck import DuckEngine, EngineSettings
 from rung.batch.proof.backfill import backfill
-from rung.batch.proof.repair import repair
+from rung.batch.proof.repair import repair, suspects_of
 from rung.batch.proof.verify import verify
 from rung.batch.snapshots import Snapshots
 from rung.batch.workshop import Workshop
@@ -200,7 +200,7 @@ class Amid:
         assert report.is_clean, report
         everyone = [*USERS, "nobody"]
         before = self.store.users([user.encode() for user in everyone])
-        assert repair(self.workshop, report, "tester", lambda _: None).healed == []
+        assert repair(self.workshop, suspects_of(report), "tester", lambda _: None).healed == []
         assert self.store.users([user.encode() for user in everyone]) == before
 
     def complete(self) -> None:

@@ -29,7 +29,7 @@ from batch.keeping import (
 from batch.scenes import Scene, opened_scene
 from batch.settling import nothing, rows
 from batch.test_close import bought, told
-from rung.batch.proof.repair import repair
+from rung.batch.proof.repair import repair, suspects_of
 from rung.batch.proof.report import Reports
 from rung.batch.retention.erase import check_erasable, erase
 from rung.batch.retention.prune import prune
@@ -257,7 +257,7 @@ def test_wrong_steps_are_found_and_healed(scene: Scene) -> None:
     assert {one.user_id: tuple(one.causes) for one in report.findings} == dict.fromkeys(
         sorted([*marked[:2], unmarked[0]]), ("closed_steps",)
     )
-    repair(scene.workshop, report, "tester", nothing)
+    repair(scene.workshop, suspects_of(report), "tester", nothing)
     assert verified(scene).is_clean
     assert {user: earned(scene, user, FEBRUARY) for user in due} == due
 

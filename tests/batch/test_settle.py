@@ -27,7 +27,7 @@ from campaign_pairs import FIRST_VERSION, LADDER, VERSIONS
 from harness import put_campaigns, stored_figures
 from oracle import Oracle
 from rung.batch.proof.backfill import backfill
-from rung.batch.proof.repair import repair
+from rung.batch.proof.repair import repair, suspects_of
 from rung.faultpoints import arm, disarm
 from rung.log.port import Position
 
@@ -137,7 +137,7 @@ def test_an_id_that_is_used_again(scene: Scene) -> None:
     assert [(one.user_id, one.transactions) for one in report.findings] == [
         (old["user_id"], [old["transaction_id"]])
     ]
-    repair(scene.workshop, report, "tester", lambda _: None)
+    repair(scene.workshop, suspects_of(report), "tester", lambda _: None)
     assert verified(scene).is_clean
     assert stored_figures(scene.store) == kept(scene, oracle_of(EVENTS))
 

@@ -16,7 +16,7 @@ from batch.tampering import TAMPERS, Damage, tamper, victims_of
 from campaign_pairs import PAIRS
 from harness import decode_catalog, stored_figures
 from oracle import Oracle
-from rung.batch.proof.repair import plan_repair, repair
+from rung.batch.proof.repair import plan_repair, repair, suspects_of
 from rung.batch.proof.report import Report
 from rung.batch.proof.verify import verify
 from rung.store.audit import decode_entry
@@ -96,11 +96,11 @@ def test_every_damaged_user_is_found_and_no_other(scene: Scene, live: bool) -> N
         assert report.causes == {
             cause: list(due.values()).count(cause) for cause in sorted(set(due.values()))
         }
-        planned = plan_repair(scene.workshop, report)
+        planned = plan_repair(scene.workshop, suspects_of(report))
         assert {one.user_id for one in planned.healed} == due.keys()
-        done = repair(scene.workshop, report, "tester", lambda _: None)
+        done = repair(scene.workshop, suspects_of(report), "tester", lambda _: None)
         assert {one.user_id for one in done.healed} == due.keys()
-        assert repair(scene.workshop, report, "tester", lambda _: None).healed == []
+        assert repair(scene.workshop, suspects_of(report), "tester", lambda _: None).healed == []
         assert verified(scene).is_clean
     assert verified(scene).is_clean
     oracle = Oracle([pair.oracle for pair in PAIRS]).apply_all([*first, *(more if live else [])])
@@ -134,7 +134,7 @@ def test_events_that_were_never_applied(scene: Scene) -> None:
     report = verified(scene)
     assert causes_by_user(report) == due
     assert len(due) == 50
-    repair(scene.workshop, report, "tester", lambda _: None)
+    repair(scene.workshop, suspects_of(report), "tester", lambda _: None)
     assert verified(scene).is_clean
     assert stored_figures(scene.store) == Oracle([pair.oracle for pair in PAIRS]).apply_all(events).figures()
 
@@ -149,6 +149,6 @@ def test_a_record_of_nobody_is_found_and_removed(scene: Scene) -> None:
     tamper(scene.store, victim, Damage({b"nobodys": foreign}), partition_of(victim.user_id, PARTITIONS))
     report = verified(scene)
     assert (report.strangers, report.findings) == (["nobodys"], [])
-    repair(scene.workshop, report, "tester", lambda _: None)
+    repair(scene.workshop, suspects_of(report), "tester", lambda _: None)
     assert scene.store.transactions([b"nobodys", key]) == [None, record]
     assert verified(scene).is_clean

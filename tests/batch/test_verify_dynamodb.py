@@ -16,7 +16,7 @@ from batch.test_verify import TRAFFIC, causes_by_user, events_of, verified
 from campaign_pairs import FIRST_VERSION, LADDER, VERSIONS
 from harness import decode_catalog, put_campaigns, stored_figures
 from oracle import Oracle
-from rung.batch.proof.repair import repair
+from rung.batch.proof.repair import repair, suspects_of
 from rung.store.dynamodb.store import DynamoStore
 from rung.store.port import Overtaken
 from rung.transaction.routing import partition_of
@@ -53,7 +53,7 @@ def test_damage_is_found_and_healed_while_events_flow(scene: Scene) -> None:
     with scene.traffic(more):
         report = verified(scene)
         assert causes_by_user(report) == due
-        done = repair(scene.workshop, report, "tester", lambda _: None)
+        done = repair(scene.workshop, suspects_of(report), "tester", lambda _: None)
         assert {one.user_id for one in done.healed} == due.keys()
         assert verified(scene).is_clean
         put_campaigns_in_time(scene)

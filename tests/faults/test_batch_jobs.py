@@ -25,7 +25,7 @@ from harness import decode_catalog, put_campaigns, stored_figures, work_to_the_e
 from oracle import Oracle
 from rung import bootstrap
 from rung.batch.duck import DuckEngine, EngineSettings
-from rung.batch.proof.repair import repair
+from rung.batch.proof.repair import repair, suspects_of
 from rung.batch.proof.verify import verify
 from rung.batch.snapshots import Snapshots
 from rung.batch.workshop import Workshop
@@ -238,7 +238,7 @@ def test_row_27_stale_reads(tmp_path: Path) -> None:
                 tamper(store, victim, harm, partition_of(victim.user_id, 3))
         report = verify(workshop, "after", lambda _: None)
         assert not report.is_clean
-        repair(workshop, report, "tester", lambda _: None)
+        repair(workshop, suspects_of(report), "tester", lambda _: None)
         assert verify(workshop, "healed", lambda _: None).is_clean
         assert stored_figures(store) == right
         assert right == Oracle([pair.oracle for pair in pairs]).apply_all(events).figures()

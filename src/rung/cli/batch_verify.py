@@ -48,7 +48,7 @@ def repair(
 ) -> ExitCode:
     """Put right what a verification found. Without --yes, only show what would be done."""
     from rung import bootstrap
-    from rung.batch.proof.repair import plan_repair
+    from rung.batch.proof.repair import plan_repair, suspects_of
     from rung.batch.proof.repair import repair as repair_store
     from rung.batch.proof.report import Reports
     from rung.cli.output import LiveLine, count_of, print_json, say
@@ -60,10 +60,13 @@ def repair(
             line = LiveLine()
             who = author_of(by, None).who
             done = repair_store(
-                workshop, found, who, lambda count: line.show(f"Healed {count_of(count, 'user')}")
+                workshop,
+                suspects_of(found),
+                who,
+                lambda count: line.show(f"Healed {count_of(count, 'user')}"),
             )
         else:
-            done = plan_repair(workshop, found)
+            done = plan_repair(workshop, suspects_of(found))
     if as_json:
         print_json(
             {

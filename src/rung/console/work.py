@@ -10,8 +10,8 @@ import msgspec
 from rung.batch.forecast.simulate import simulate
 from rung.batch.proof.backfill import backfill
 from rung.batch.proof.examined import Examined
-from rung.batch.proof.repair import Repaired, plan_repair, repair
-from rung.batch.proof.report import Report, Reports, of_user
+from rung.batch.proof.repair import Repaired, plan_repair, repair, suspect, suspects_of
+from rung.batch.proof.report import Reports
 from rung.batch.settlement.close import Closing, Grace, close
 from rung.batch.settlement.grants import grant
 from rung.batch.workshop import Workshop
@@ -49,17 +49,17 @@ def perform(workshop: Workshop, forget: Forget, task: Task, told: Callable[[Told
             report, _ = verify_and_report(workshop, say)
             return {"report": report.id, "clean": report.is_clean, "users": report.users}
         case TaskKind.PLAN_REPAIR:
-            return _repaired(plan_repair(workshop, Reports(workshop.folder).read(task.report)))
+            return _repaired(plan_repair(workshop, suspects_of(Reports(workshop.folder).read(task.report))))
         case TaskKind.REPAIR:
-            report = Reports(workshop.folder).read(task.report)
-            total = len(report.findings)
+            suspects = suspects_of(Reports(workshop.folder).read(task.report))
+            total = len(suspects.users)
             return _repaired(
-                repair(workshop, report, task.who, lambda done: told(Told("users healed", done, total)))
+                repair(workshop, suspects, task.who, lambda done: told(Told("users healed", done, total)))
             )
         case TaskKind.PLAN_REPLAY:
-            return _repaired(plan_repair(workshop, _report_of_user(workshop, task)))
+            return _repaired(plan_repair(workshop, suspect(task.user, workshop.clock())))
         case TaskKind.REPLAY:
-            return _repaired(repair(workshop, _report_of_user(workshop, task), task.who, lambda _: None))
+            return _repaired(repair(workshop, suspect(task.user, workshop.clock()), task.who, lambda _: None))
         case TaskKind.BACKFILL:
             done = backfill(
                 workshop,
@@ -86,10 +86,6 @@ def perform(workshop: Workshop, forget: Forget, task: Task, told: Callable[[Told
             return _plain(simulate(workshop, snapshot, counted.campaign, counted.version, [period], None))
         case TaskKind.CLOSE | TaskKind.GRANT:
             return _settled(workshop, task, say)
-
-
-def _report_of_user(workshop: Workshop, task: Task) -> Report:
-    return of_user(task.user, workshop.clock(), workshop.store.catalog()[0])
 
 
 def _version(task: Task) -> int:

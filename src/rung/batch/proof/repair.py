@@ -11,14 +11,14 @@ is wrong is put right in one guarded change for each user:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from rung.batch.proof.examined import Examined, Figures
-from rung.batch.proof.report import Report
+from rung.batch.proof.report import Report, report_id
 from rung.batch.proof.verify import examine_all
 from rung.batch.settlement.closed import Closed, those_shown
 from rung.batch.workshop import Workshop
@@ -45,24 +45,60 @@ class Repaired:
     strangers: Sequence[str]
 
 
-def plan_repair(workshop: Workshop, report: Report) -> Repaired:
-    """Examine the users of a report again, and return what a repair would change."""
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Who is examined, and healed if need be.
+
+    Attributes:
+        id: Names them as a whole; it is in the marks of corrections.
+        users: Each user, with transactions that only the store may have for them.
+        strangers: Transactions of the store whose user is not known to the lake.
+        target, reason: What the audit list has of them; it names no user.
+    """
+
+    id: str
+    users: Mapping[str, Sequence[str]]
+    strangers: Sequence[str]
+    target: str
+    reason: str
+
+
+def suspects_of(report: Report) -> Suspects:
+    """Return those of whom a verification found differences."""
+    return Suspects(
+        report.id,
+        # A transaction that the lake does not know is found under the user for whom the store has it.
+        {finding.user_id: finding.transactions for finding in report.findings},
+        report.strangers,
+        f"report {report.id}",
+        f"differences of the verification {report.id}",
+    )
+
+
+def suspect(user_id: str, at: int) -> Suspects:
+    """Return one user, who is examined from microseconds since the epoch on, whatever was found before."""
+    name = f"{report_id(at)}-user"
+    return Suspects(name, {user_id: ()}, (), f"replay {name}", "replay of one user")
+
+
+def plan_repair(workshop: Workshop, suspects: Suspects) -> Repaired:
+    """Examine users again, and return what a repair would change."""
     catalog = workshop.catalog()
-    return _planned(workshop, catalog, report, list(those_shown(workshop.folder, catalog)))
+    return _planned(workshop, catalog, suspects, list(those_shown(workshop.folder, catalog)))
 
 
-def _planned(workshop: Workshop, catalog: Catalog, report: Report, closed: Sequence[Closed]) -> Repaired:
-    found = _examined(workshop, catalog, report, closed)
+def _planned(workshop: Workshop, catalog: Catalog, suspects: Suspects, closed: Sequence[Closed]) -> Repaired:
+    found = _examined(workshop, catalog, suspects.users, closed)
     wrong = [one for one in found if one.causes]
-    return Repaired(wrong, len(found) - len(wrong), _present(workshop, report.strangers))
+    return Repaired(wrong, len(found) - len(wrong), _present(workshop, suspects.strangers))
 
 
-def repair(workshop: Workshop, report: Report, who: str, told: Callable[[int], object]) -> Repaired:
-    """Put right what a report found, user by user, and write it to the audit list.
+def repair(workshop: Workshop, suspects: Suspects, who: str, told: Callable[[int], object]) -> Repaired:
+    """Put right what is wrong with users, one by one, and write it to the audit list.
 
     Args:
         workshop: What to work with.
-        report: The report.
+        suspects: The users.
         who: Who does it.
         told: Is told how many users are healed so far.
 
@@ -73,11 +109,11 @@ def repair(workshop: Workshop, report: Report, who: str, told: Callable[[int], o
     catalog_revision, record = workshop.store.catalog()
     catalog = Catalog.decode(record)
     closed = list(those_shown(workshop.folder, catalog))
-    planned = _planned(workshop, catalog, report, closed)
+    planned = _planned(workshop, catalog, suspects, closed)
     healed: list[Examined] = []
     try:
         for one in planned.healed:
-            done = _heal(workshop, catalog_revision, catalog, report, closed, one)
+            done = _heal(workshop, catalog_revision, catalog, suspects.id, closed, one)
             if done is not None:
                 healed.append(done)
             told(len(healed))
@@ -90,33 +126,30 @@ def repair(workshop: Workshop, report: Report, who: str, told: Callable[[int], o
                 workshop.clock,
                 who,
                 "batch.repair",
-                f"report {report.id}",
+                suspects.target,
                 {
                     "causes": dict(Counter(cause.value for one in healed for cause in one.causes)),
                     "users": len(healed),
                     "strangers": len(planned.strangers),
                 },
                 # The marks of the corrections: what is audited stays, and names no user.
-                {"corrections": [token_of(_correction_id(report, one.user_id)) for one in healed[:100]]},
-                f"differences of the verification {report.id}",
+                {"corrections": [token_of(_correction_id(suspects.id, one.user_id)) for one in healed[:100]]},
+                suspects.reason,
             )
     return Repaired(healed, planned.clean, planned.strangers)
 
 
 def _examined(
-    workshop: Workshop, catalog: Catalog, report: Report, closed: Sequence[Closed]
+    workshop: Workshop, catalog: Catalog, users: Mapping[str, Sequence[str]], closed: Sequence[Closed]
 ) -> list[Examined]:
-    users = [finding.user_id for finding in report.findings]
-    # A transaction that the lake does not know is found under the user for whom the store has it.
-    strangers = {finding.user_id: finding.transactions for finding in report.findings}
-    return examine_all(workshop, catalog, workshop.snapshots.disowned(), users, strangers, closed)
+    return examine_all(workshop, catalog, workshop.snapshots.disowned(), list(users), users, closed)
 
 
 def _heal(
     workshop: Workshop,
     revision: int,
     catalog: Catalog,
-    report: Report,
+    suspects_id: str,
     closed: Sequence[Closed],
     first: Examined,
 ) -> Examined | None:
@@ -128,14 +161,11 @@ def _heal(
         if examined is None:
             examined = first
         else:
-            strangers = {examined.user_id: list(examined.transactions)}
-            examined = examine_all(
-                workshop, catalog, workshop.snapshots.disowned(), [examined.user_id], strangers, closed
-            )[0]
+            (examined,) = _examined(workshop, catalog, {examined.user_id: examined.transactions}, closed)
         if not examined.causes:
             return None
         passing("repairing")
-        workshop.store.commit(_change(examined, revision, _correction_id(report, examined.user_id)))
+        workshop.store.commit(_change(examined, revision, _correction_id(suspects_id, examined.user_id)))
         return examined
 
     return until_stored(healed, _ATTEMPTS_MAX, _PAUSE_SECONDS)
@@ -182,8 +212,8 @@ def _contributions(drift: Figures) -> Contributions:
     )
 
 
-def _correction_id(report: Report, user_id: str) -> str:
-    return f"repair/{report.id}/{user_id}"
+def _correction_id(suspects_id: str, user_id: str) -> str:
+    return f"repair/{suspects_id}/{user_id}"
 
 
 def _present(workshop: Workshop, strangers: Sequence[str]) -> list[str]:

@@ -88,33 +88,6 @@ class Report(msgspec.Struct, frozen=True):
         return not self.findings and not self.strangers
 
 
-def of_user(user_id: str, at: int, catalog_revision: int) -> Report:
-    """Return a report that names one user, of whom nothing was compared: a repair examines the user anew.
-
-    Args:
-        user_id: The user.
-        at: Microseconds since the epoch.
-        catalog_revision: The catalog of that moment.
-    """
-    return Report(
-        FORMAT,
-        f"{report_id(at)}-user",
-        started_at=at,
-        ended_at=at,
-        catalog_revision=catalog_revision,
-        positions={},
-        users=0,
-        figures=0,
-        transactions=0,
-        candidates=0,
-        versions=[],
-        incomplete=[],
-        causes={},
-        findings=[Finding(user_id, 0, -1, [], [], [])],
-        strangers=[],
-    )
-
-
 def report_id(at: int) -> str:
     """Return the id of a report that was begun at microseconds since the epoch."""
     return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
