@@ -10,6 +10,9 @@ import pytest
 
 from cli.command import Rung, purchase, write_lines
 from rung.cli.errors import ExitCode
+from rung.console.jobs import Job
+from rung.console.kept import Kept
+from rung.console.tasks import Task, TaskKind
 from rung.faultpoints import arm, disarm
 
 USER = "ann-in-question"
@@ -49,6 +52,8 @@ def test_nothing_names_the_user(settled: Rung) -> None:
     """The id is nowhere in the home; what is settled has the same figures, and says when that was, not of whom."""
     grants = settled.fine("grants", "small", "2021-08", "--json").json
     settled.fine("log", "trim", "--yes")
+    jobs = Kept(settled.home / "console" / "jobs", Job)
+    jobs.put("a-replay", Job("a-replay", Task(kind=TaskKind.REPLAY, who="bob", user=USER), 0))
     done = settled.fine("erase", USER, *WHY, "--yes", "--json").json
     assert done["left"] == []
     assert (done["events"], done["transactions"], done["quarantined"], done["settled"]) == (8, 6, 1, 2)

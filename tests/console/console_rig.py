@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -50,6 +51,19 @@ _ENDED_SECONDS: Final = 180.0
 def no_jobs(task: Task, telling: Connection[Any, Any]) -> BaseProcess:
     """Refuse to start a job, where a test starts none."""
     raise AssertionError(f"nobody starts a job here: {task.title}")
+
+
+def launching(
+    work: Callable[[Connection[Any, Any]], None],
+) -> Callable[[Task, Connection[Any, Any]], BaseProcess]:
+    """Return what starts a process that does some work instead of a task's."""
+
+    def launch(task: Task, telling: Connection[Any, Any]) -> BaseProcess:
+        process = multiprocessing.get_context("spawn").Process(target=work, args=(telling,))
+        process.start()
+        return process
+
+    return launch
 
 
 @dataclass

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cli.command import SPEC, purchase
-from console.console_rig import PASSWORD, Rig, day_of, made_home, running, send
+from console import job_bodies
+from console.console_rig import PASSWORD, Rig, day_of, launching, made_home, running, send
 from rung.campaign.calendar import Period, PeriodKind
 from rung.store.port import Change, Entries
 
@@ -164,3 +165,19 @@ def test_close_and_grant(tmp_path: Path) -> None:
         assert "1 request" not in bob.get("/batch").text
         assert bob.fine(f"{again}/withdraw") == "/batch"
         assert "there is nothing to take back" in bob.post(f"{again}/withdraw").text
+
+
+def test_a_job_is_stopped(tmp_path: Path) -> None:
+    """An operator stops a job that runs; its page says who did, and a viewer is not offered to."""
+    with running(made_home(tmp_path), launching(job_bodies.on_and_on)) as rig:
+        bob, vera = rig.person("bob"), rig.person("vera")
+        page = bob.fine("/batch/verify")
+        assert "Stop this job" in bob.get(page).text
+        assert "Stop this job" not in vera.get(page).text
+        assert bob.job(f"{page}/stop") == page
+        text = vera.get(page).text
+        assert "Stopped" in text
+        assert "bob stopped it: what it had not finished is not done, and it may be run again" in text
+        assert "The last job failed" not in vera.get("/").text
+        again = bob.post(f"{page}/stop")
+        assert (again.status_code, "the job has ended already" in again.text.lower()) == (422, True)

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from console import job_bodies
-from console.console_rig import made_home
+from console.console_rig import launching, made_home
 from rung import bootstrap
 from rung.batch.lease import BatchRuns, only_job
-from rung.console.jobs import KEPT_MAX, Job, Jobs, JobState
+from rung.console.jobs import KEPT_MAX, Job, Jobs, JobState, forget_jobs_of
 from rung.console.kept import Kept
 from rung.console.tasks import Task, TaskKind
 from rung.console_home import opened_console
+from rung.operations.errors import OperationRefused
 
 VERIFY = Task(kind=TaskKind.VERIFY, who="bob")
 _SECONDS = 60.0
-
-
-def launching(
-    work: Callable[[Connection[Any, Any]], None],
-) -> Callable[[Task, Connection[Any, Any]], BaseProcess]:
-    """Return what starts a process that does some work instead of a task's."""
-
-    def launch(task: Task, telling: Connection[Any, Any]) -> BaseProcess:
-        process = multiprocessing.get_context("spawn").Process(target=work, args=(telling,))
-        process.start()
-        return process
-
-    return launch
 
 
 def jobs_in(folder: Path, work: Callable[[Connection[Any, Any]], None]) -> Jobs:
@@ -103,6 +89,25 @@ def test_a_job_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
     assert "may be run again" in state_of(jobs, job).error
     jobs.start(VERIFY)
     jobs.stop()
+
+
+def test_a_job_that_somebody_stops(tmp_path: Path) -> None:
+    """A job that somebody stops says who, and the next one may start; one that has ended cannot be stopped."""
+    jobs = jobs_in(tmp_path, job_bodies.on_and_on)
+    job = jobs.start(VERIFY)
+    jobs.stop_one(job.id, "ann")
+    ended(jobs)
+    stopped = state_of(jobs, job)
+    assert stopped.state is JobState.STOPPED
+    assert stopped.error == "ann stopped it: what it had not finished is not done, and it may be run again"
+    with pytest.raises(OperationRefused, match="has ended already"):
+        jobs.stop_one(job.id, "ann")
+    following = jobs.start(VERIFY)
+    with pytest.raises(OperationRefused, match="has ended already"):
+        jobs.stop_one(job.id, "ann")
+    jobs.stop()
+    ended(jobs)
+    assert state_of(jobs, following).state is JobState.FAILED
 
 
 def test_a_job_that_says_nothing(tmp_path: Path) -> None:
@@ -178,3 +183,21 @@ def test_a_real_job_that_cannot_begin(tmp_path: Path) -> None:
     finally:
         console.jobs.stop()
         console.services.close()
+
+
+def test_jobs_of_an_erased_user(tmp_path: Path) -> None:
+    """Jobs that tell of a user anywhere are forgotten, and no others: an id may be part of another one."""
+    jobs = Kept(tmp_path / "jobs", Job)
+    verify = Job("", VERIFY, 0)
+    told = {
+        "task": Job("", Task(kind=TaskKind.REPLAY, who="bob", user="7"), 0),
+        "result": Job("", VERIFY, 0, result={"shown": [{"user_id": "7", "figures": [1]}]}),
+        "error": Job("", VERIFY, 0, error="the lake has no event of user '7'"),
+        "other": Job("", Task(kind=TaskKind.REPLAY, who="bob", user="77"), 0, result={"users": 7}),
+        "verify": verify,
+    }
+    for name, job in told.items():
+        jobs.put(name, job)
+    assert forget_jobs_of(tmp_path, "7") == 3
+    assert jobs.all() == [told["other"], verify]
+    assert forget_jobs_of(tmp_path / "none", "7") == 0

@@ -55,6 +55,7 @@ MATRIX = {
     "POST /batch/reports/{report}/repair": "--oa",
     "GET /jobs/{job}": "-voa",
     "GET /jobs/{job}/progress": "-voa",
+    "POST /jobs/{job}/stop": "--oa",
     "POST /requests": "--oa",
     "GET /requests/{request}": "-voa",
     "POST /requests/{request}/settle": "---a",

@@ -39,6 +39,7 @@ def erase(
     from rung.batch.retention.erase import erase as erase_user
     from rung.cli.output import LiveLine, count_of, print_json, say
     from rung.cli.webhooks import forget_user
+    from rung.console.jobs import forget_jobs_of
 
     author = author_of(by, reason)
     if user_id in author.reason:
@@ -51,6 +52,7 @@ def erase(
             typer.confirm(f"Remove the identity of user {user_id!r} for good?", abort=True, err=True)
         done = erase_user(workshop, user_id, author.who, author.reason, line.show, mirror.forget)
     forget_user(opened, user_id)
+    forget_jobs_of(opened.console_folder, user_id)
     line.show("overwriting what the files still hold")
     _overwrite_freed(opened, thoroughly=False)
     if any(_files_with(opened, user_id)):

@@ -24,8 +24,10 @@ import msgspec
 from rung.batch.lease import BatchRuns, running_job
 from rung.console.kept import Kept
 from rung.console.tasks import Failed, Finished, Task, TaskKind, Told
+from rung.operations.errors import OperationRefused
 
 KEPT_MAX: Final = 200
+_FOLDER: Final = "jobs"
 _STOP_SECONDS: Final = 10.0
 _CUT_SHORT: Final = "what it had not finished is not done, and it may be run again"
 
@@ -39,19 +41,40 @@ Launch = Callable[[Task, _Channel], BaseProcess]
 _decode: Final = msgspec.msgpack.Decoder(Told | Finished | Failed).decode
 
 
+def forget_jobs_of(folder: Path, user_id: str) -> int:
+    """Delete the jobs of a console's folder that tell of a user, and return how many there were.
+
+    What they did stands in the audit list, which names no user. No job may be under way.
+    """
+    return Kept(folder / _FOLDER, Job).drop(lambda job: _tells_of(msgspec.to_builtins(job), user_id))
+
+
+def _tells_of(value: Any, user_id: str) -> bool:
+    match value:
+        case str():
+            return value == user_id or f"'{user_id}'" in value or f'"{user_id}"' in value
+        case dict():
+            return any(_tells_of(one, user_id) for one in cast("dict[str, Any]", value).values())
+        case list():
+            return any(_tells_of(one, user_id) for one in cast("list[Any]", value))
+        case _:
+            return False
+
+
 class JobState(StrEnum):
     """Where a job is."""
 
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    STOPPED = "stopped"
 
 
 class Job(msgspec.Struct, frozen=True):
     """A job; times are microseconds since the epoch.
 
     `told` is the last that was told of it; `result` is what `rung.console.work` gives, once it is done;
-    `error` tells why it failed.
+    `error` tells why it failed, or who stopped it.
     """
 
     id: str
@@ -69,17 +92,18 @@ class Jobs:
 
     def __init__(self, folder: Path, batch_folder: Path, launch: Launch, clock: Callable[[], int]) -> None:
         """Take up what is kept; jobs that ended with the console before are told to have failed."""
-        self._kept = Kept(folder / "jobs", Job)
+        self._kept = Kept(folder / _FOLDER, Job)
         self._batch_folder = batch_folder
         self._launch = launch
         self._clock = clock
         self._lock = Lock()
         self._running: Job | None = None
         self._process: BaseProcess | None = None
+        self._stopped_by = ""
         self._watcher: Thread | None = None
         for job in self._kept.all():
             if job.state is JobState.RUNNING:
-                self._end(job, error=f"the console ended before it: {_CUT_SHORT}")
+                self._end(job, JobState.FAILED, error=f"the console ended before it: {_CUT_SHORT}")
 
     def start(self, task: Task) -> Job:
         """Start a job, and return it.
@@ -104,7 +128,7 @@ class Jobs:
             receiving, sending = cast("tuple[_Channel, _Channel]", Pipe(duplex=False))
             self._process = self._launch(task, sending)
             sending.close()
-            self._running = job
+            self._running, self._stopped_by = job, ""
             self._watcher = Thread(target=self._watch, args=(job, self._process, receiving), name="job")
             self._watcher.start()
             return job
@@ -132,6 +156,18 @@ class Jobs:
                 return job
         return None
 
+    def stop_one(self, job_id: str, who: str) -> None:
+        """Have a job end that is under way, because somebody asks for it; it ends soon.
+
+        Raises:
+            OperationRefused: it has ended already.
+        """
+        with self._lock:
+            if self._running is None or self._running.id != job_id or self._process is None:
+                raise OperationRefused("the job has ended already: there is nothing to stop")
+            self._stopped_by = self._stopped_by or who
+            self._process.terminate()
+
     def stop(self) -> None:
         """Stop the job that is under way, if one is, and wait for its end."""
         process, watcher = self._process, self._watcher
@@ -153,19 +189,23 @@ class Jobs:
                         self._running = job
                     case Finished(result):
                         ended = True
-                        job = self._end(job, result=result)
+                        job = self._end(job, JobState.DONE, result=result)
                     case Failed(text):
                         ended = True
-                        job = self._end(job, error=text)
+                        job = self._end(job, JobState.FAILED, error=text)
         process.join()
-        if not ended:
+        if not ended and self._stopped_by:
+            self._end(job, JobState.STOPPED, error=f"{self._stopped_by} stopped it: {_CUT_SHORT}")
+        elif not ended:
             _log.error("job_ended", extra={"cause": f"{job.id}: exit code {process.exitcode}"})
-            self._end(job, error=f"its process ended (exit code {process.exitcode}): {_CUT_SHORT}")
+            error = f"its process ended (exit code {process.exitcode}): {_CUT_SHORT}"
+            self._end(job, JobState.FAILED, error=error)
         with self._lock:
             self._running = self._process = None
 
-    def _end(self, job: Job, *, result: dict[str, Any] | None = None, error: str = "") -> Job:
-        state = JobState.FAILED if result is None else JobState.DONE
+    def _end(
+        self, job: Job, state: JobState, *, result: dict[str, Any] | None = None, error: str = ""
+    ) -> Job:
         ended = msgspec.structs.replace(job, state=state, ended_at=self._clock(), result=result, error=error)
         self._kept.put(ended.id, ended)
         return ended

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Final, Generic, TypeVar
@@ -46,7 +47,21 @@ class Kept(Generic[_Record]):
 
     def all(self) -> list[_Record]:
         """Return all records in the order of their ids; one that is damaged is left out, and logged."""
-        found: list[_Record] = []
+        return [record for _, record in self._found()]
+
+    def keep(self, count: int) -> None:
+        """Delete all but the newest ones."""
+        for record_id in self._ids()[:-count]:
+            self._path(record_id).unlink(missing_ok=True)
+
+    def drop(self, is_dropped: Callable[[_Record], bool]) -> int:
+        """Delete the records that a test is true of, and return how many there were."""
+        dropped = [record_id for record_id, record in self._found() if is_dropped(record)]
+        for record_id in dropped:
+            self._path(record_id).unlink(missing_ok=True)
+        return len(dropped)
+
+    def _found(self) -> Iterator[tuple[str, _Record]]:
         for record_id in self._ids():
             try:
                 record = self.find(record_id)
@@ -54,13 +69,7 @@ class Kept(Generic[_Record]):
                 _log.warning("record_damaged", extra={"cause": f"{self._path(record_id)}: {error}"})
                 continue
             if record is not None:
-                found.append(record)
-        return found
-
-    def keep(self, count: int) -> None:
-        """Delete all but the newest ones."""
-        for record_id in self._ids()[:-count]:
-            self._path(record_id).unlink(missing_ok=True)
+                yield record_id, record
 
     def _ids(self) -> list[str]:
         if not self._folder.exists():

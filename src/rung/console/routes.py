@@ -64,6 +64,7 @@ ROUTES: Final = (
     ConsoleRoute("POST", "/batch/reports/{report}/repair", _OPERATE, batch.repair),
     ConsoleRoute("GET", "/jobs/{job}", _VIEW, batch.job),
     ConsoleRoute("GET", "/jobs/{job}/progress", _VIEW, batch.job_progress, passive=True),
+    ConsoleRoute("POST", "/jobs/{job}/stop", _OPERATE, batch.stop_job),
     ConsoleRoute("POST", "/requests", _OPERATE, batch.ask),
     ConsoleRoute("GET", "/requests/{request}", _VIEW, batch.request),
     ConsoleRoute("POST", "/requests/{request}/settle", _APPROVE, batch.settle),

@@ -111,6 +111,14 @@ def job_progress(console: Console, asked: Asked) -> Response:
     return response
 
 
+def stop_job(console: Console, asked: Asked) -> Response:
+    """Stop a job that is under way."""
+    found = _job(console, asked)
+    console.jobs.stop_one(found.id, asked.who)
+    asked.say("It is stopped.")
+    return see(f"/jobs/{found.id}")
+
+
 def ask(console: Console, asked: Asked) -> Response:
     """Ask that a period is closed or granted: somebody else does it."""
     form = asked.form
