@@ -127,11 +127,11 @@ def receiving(receiver: Receiver, port: int = 0) -> Generator[Receiver]:
             thread.join()
 
 
-def configure(home: Path, url: str, more: str = "") -> None:
-    """Let the messages of a home go to a URL."""
+def configure(home: Path, url: str, more: str = "", settings: str = "") -> None:
+    """Let the messages of a home go to a URL; `settings` are those that it has besides."""
     (home / "hook-secret").write_text(f"{SECRET}\n", encoding="ascii")
     (home / "rung.toml").write_text(
-        f'[webhooks]\nurl = "{url}"\nfirst_wait_seconds = 0.01\ntimeout_seconds = 1.0\n{more}\n'
+        f'{settings}\n[webhooks]\nurl = "{url}"\nfirst_wait_seconds = 0.01\ntimeout_seconds = 1.0\n{more}\n'
         '[webhooks.secrets]\ncurrent = {file = "hook-secret"}\n',
         encoding="utf-8",
     )
