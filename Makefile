@@ -78,7 +78,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@echo "Adding the test tools to $(VENV) ..."
-	@$(PIP) --require-hashes --requirement requirements-dev.lock
+	@# What of them is used is compiled by its first use: most of it never is.
+	@$(PIP) --no-compile --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
 # What the bench compares with needs other versions, so it has an environment of its own.

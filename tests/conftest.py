@@ -1,7 +1,8 @@
-"""What every test shares: one Hypothesis profile, repeatable and without a clock; and what runs first."""
+"""What every test shares: a Hypothesis profile, repeatable and without a clock; signals; and what runs first."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 import pytest
@@ -21,6 +22,10 @@ LONGEST: Sequence[str] = (
 # no failure, so there is no deadline.
 settings.register_profile("rung", deadline=None, derandomize=True)
 settings.load_profile("rung")
+
+
+# A script's command in the background ignores Ctrl-C, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

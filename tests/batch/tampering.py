@@ -22,8 +22,7 @@ from rung.store.records import (
     encode_user_attributes,
     figures,
 )
-from rung.transaction.history import Histories
-from rung.transaction.merge import StoredTransactions
+from rung.transaction.history import Histories, StoredTransactions
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,11 @@ USAGE = (
     (("explain", "u", "c"), "Missing argument 'PERIOD'; see rung explain --help"),
     (
         ("serve", "--port", "99999"),
-        "Invalid value for '--port': Input should be less than or equal to 65535; see rung serve --help",
+        "Invalid value for '--port': 99999 is not in the range 0<=x<=65535; see rung serve --help",
     ),
     (
         ("quarantine", "list", "--limit", "many"),
-        "Invalid value for '--limit': Input should be a valid integer, unable to parse string as an integer; see rung quarantine list --help",
+        "Invalid value for '--limit': 'many' is not a valid int range; see rung quarantine list --help",
     ),
 )
 

@@ -124,8 +124,8 @@ def test_a_store_that_is_not_there(bought: Rung) -> None:
         (["--key-file", "NONE"], "NONE: cannot be read: No such file or directory"),
         (["--key-file", "EMPTY"], "EMPTY: is empty: `rung keys create` prints a key"),
         (["--key-file", "BINARY"], "BINARY: is no key: `rung keys create` prints one"),
-        (["--every", "0"], "Invalid value for '--every': Input should be greater than or equal to 0.2; see rung top --help"),
-        (["--every", "soon"], "Invalid value for '--every': Input should be a valid number, unable to parse string as a number; see rung top --help"),
+        (["--every", "0"], "Invalid value for '--every': 0.0 is not in the range 0.2<=x<=3600; see rung top --help"),
+        (["--every", "soon"], "Invalid value for '--every': 'soon' is not a valid float range; see rung top --help"),
     ],
 )  # fmt: skip
 def test_bad_input(

@@ -45,8 +45,8 @@ from rung.store.records import (
     encode_user_attributes,
 )
 from rung.transaction.events import TransactionEvents, UserAttributesEvent
-from rung.transaction.history import STATUSES, Integers
-from rung.transaction.merge import Merged, StoredTransactions, merge
+from rung.transaction.history import STATUSES, Integers, StoredTransactions
+from rung.transaction.merge import Merged, merge
 from rung.transaction.reasons import Rejection
 from strategies import (
     POISON,

@@ -9,7 +9,8 @@ import pytest
 from rung.speed.kept import not_kept
 from rung.store.records import decode_transactions, encode_transactions
 from rung.transaction.events import TransactionEvents, decode
-from rung.transaction.merge import StoredTransactions, distinct
+from rung.transaction.history import StoredTransactions
+from rung.transaction.merge import distinct
 
 KEPT_FROM = 1_627_776_000_000_000
 OLD, NEW = "2021-07-31T23:59:59.999999Z", "2021-08-01T00:00:00Z"

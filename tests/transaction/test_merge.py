@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rung.store.records import decode_transactions, encode_transactions
 from rung.transaction.events import decode
-from rung.transaction.merge import StoredTransactions, distinct, merge
+from rung.transaction.history import StoredTransactions
+from rung.transaction.merge import distinct, merge
 from rung.transaction.reasons import Reason
 
 Steps = tuple[str, ...]

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rung.campaign.calendar import TIME_MAX, TIME_MIN
-from rung.transaction.times import parse_time, parse_times
+from rung.transaction.time_columns import parse_times
+from rung.transaction.times import parse_time
 
 TIMES: list[tuple[str, int | None]] = [
     ("2021-08-01T00:00:00Z", 1_627_776_000_000_000),

@@ -26,9 +26,9 @@ from rung.speed.user_attributes import merge_user_attributes
 from rung.store.port import Applied, Change, Counters, Entries, Quarantined, Store
 from rung.store.records import decode_transactions, encode_transactions
 from rung.transaction.events import TransactionEvents
-from rung.transaction.history import Integers
+from rung.transaction.history import Integers, StoredTransactions
 from rung.transaction.judging import decode_judged
-from rung.transaction.merge import Merged, StoredTransactions, distinct, merge
+from rung.transaction.merge import Merged, distinct, merge
 from rung.transaction.placing import without_misplaced
 from rung.transaction.reasons import Rejection
 

@@ -6,8 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from rung.transaction.events import TransactionEvents
-from rung.transaction.history import Integers
-from rung.transaction.merge import StoredTransactions
+from rung.transaction.history import Integers, StoredTransactions
 from rung.transaction.reasons import Reason, Rejection
 
 

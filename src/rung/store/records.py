@@ -31,8 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rung.store.port import StoreError
-from rung.transaction.history import Histories, Integers, spans
-from rung.transaction.merge import StoredTransactions
+from rung.transaction.history import Histories, Integers, StoredTransactions, spans
 
 FORMAT: Final = 1
 _ROOM: Final = 2

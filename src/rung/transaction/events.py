@@ -26,7 +26,7 @@ from rung.transaction.attributes import (
 )
 from rung.transaction.history import AMOUNT_MAX, STATUSES, Histories, Integers, Mask
 from rung.transaction.reasons import Reason, Rejection
-from rung.transaction.times import parse_times
+from rung.transaction.time_columns import parse_times
 
 EVENT_BYTES_MAX: Final = 64 * 1024
 ID_BYTES_MAX: Final = 128

@@ -121,3 +121,15 @@ class Histories:
             np.add.at(refunds, owners[refunded], self.amounts[refunded])
             broken.append((refunds > gross, Reason.REFUND_ABOVE_AMOUNT))
         return [(mask, reason) for mask, reason in broken if mask.any()]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTransactions:
+    """What is known of transactions before a batch, as columns; an unknown one has no steps.
+
+    `users` and `attributes` are the digests of `TransactionEvents`.
+    """
+
+    users: NDArray[np.uint64]
+    attributes: NDArray[np.uint64]
+    histories: Histories

@@ -13,26 +13,13 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from rung.transaction.events import TransactionEvents
-from rung.transaction.history import Histories, Integers, Mask
+from rung.transaction.history import Histories, Integers, Mask, StoredTransactions
 from rung.transaction.reasons import Reason, Rejection
 
 _LENGTH_BITS: Final = 20
 """A history of an event of at most 64 KiB has fewer than 2^20 steps."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTransactions:
-    """What is known of transactions before a batch, as columns; an unknown one has no steps.
-
-    `users` and `attributes` are the digests of `TransactionEvents`.
-    """
-
-    users: NDArray[np.uint64]
-    attributes: NDArray[np.uint64]
-    histories: Histories
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ from rung.store.records import (
     encode_transactions,
     figures,
 )
-from rung.transaction.merge import StoredTransactions, distinct, merge
+from rung.transaction.history import StoredTransactions
+from rung.transaction.merge import distinct, merge
 from rung.transaction.routing import partition_of
 
 _READ_ATTEMPTS_MAX: Final = 50

@@ -32,7 +32,7 @@ from rung.store.records import (
     encode_user_attributes,
 )
 from rung.transaction.attributes import known_value, read_object
-from rung.transaction.merge import StoredTransactions
+from rung.transaction.history import StoredTransactions
 from rung.transaction.reasons import Reason
 from rung.transaction.routing import partition_of
 

@@ -17,8 +17,8 @@ from rung.campaign.catalog import Catalog, CountedVersion
 from rung.lake.rows import TRANSACTION
 from rung.store.records import decode_transactions
 from rung.transaction.events import TransactionEvents
-from rung.transaction.history import Integers, Mask
-from rung.transaction.merge import Merged, StoredTransactions, distinct, merge
+from rung.transaction.history import Integers, Mask, StoredTransactions
+from rung.transaction.merge import Merged, distinct, merge
 from rung.transaction.reasons import Reason
 
 _NO_ROWS: Final = pa.table(

@@ -35,8 +35,8 @@ from rung.store.port import (
 )
 from rung.store.records import decode_transactions, encode_transactions
 from rung.transaction.events import decode
-from rung.transaction.history import Integers
-from rung.transaction.merge import StoredTransactions, distinct
+from rung.transaction.history import Integers, StoredTransactions
+from rung.transaction.merge import distinct
 from rung.transaction.reasons import Reason
 from rung.transaction.routing import partition_of
 
