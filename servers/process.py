@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -23,6 +23,7 @@ from servers.errors import ServerError
 START_SECONDS_MAX: Final = 60.0
 STOP_SECONDS_MAX: Final = 10.0
 _POLL_SECONDS: Final = 0.02
+_PAUSED_POLL_SECONDS: Final = 0.002
 _LOG_TAIL_BYTES: Final = 2_000
 _GUARD: Final = 'cat >/dev/null; kill -KILL "-$0" 2>/dev/null'
 
@@ -120,8 +121,18 @@ class ServerProcess:
             self.kill()
 
     def pause(self) -> None:
-        """Let the server stand still (SIGSTOP): its connections stay, and nothing is answered."""
+        """Let the server stand still (SIGSTOP): its connections stay, and nothing is answered.
+
+        Raises:
+            ServerError: it goes on for too long.
+        """
         os.kill(self.pid, signal.SIGSTOP)
+        # On a busy machine its threads may go on for a while, and answer.
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        while set(self._thread_states()) != {"T"}:
+            if time.monotonic() > deadline:
+                raise ServerError(f"{self.name} does not stand still within {STOP_SECONDS_MAX:.0f} s")
+            time.sleep(_PAUSED_POLL_SECONDS)
 
     def resume(self) -> None:
         """Let a paused server go on (SIGCONT)."""
@@ -137,6 +148,13 @@ class ServerProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _thread_states(self) -> Iterator[str]:
+        """Yield the state of each thread as the system names it: R, S, T and so on."""
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            # One that ends meanwhile answers nothing any more.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                yield stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
 
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to the server's process group, unless the server has ended."""

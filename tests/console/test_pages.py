@@ -205,9 +205,9 @@ def test_quarantine(rig: Rig) -> None:
 def test_correct_an_event(tmp_path: Path) -> None:
     """An event is corrected in its page, and checked before it is sent; then it counts, and the audit says why."""
     home = made_home(tmp_path)
-    bare = '{"transaction_id": "t4", "user_id": "ann"}'
+    bare = '{"transaction_id": "the-fourth", "user_id": "ann"}'
     send(home, bare)
-    whole = purchase("t4", "ann", 700, day_of(current()))
+    whole = purchase("the-fourth", "ann", 700, day_of(current()))
     with running(home) as rig:
         bob, vera = rig.person("bob"), rig.person("vera")
         path = "/quarantine/" + vera.get("/quarantine").text.split('href="/quarantine/')[1].split('"')[0]
@@ -217,7 +217,7 @@ def test_correct_an_event(tmp_path: Path) -> None:
             (whole, "", "Say why, for those who read the audit list."),
             (bare, "why", "Nothing was changed: to send it as it is, retry it."),
             ("<b>no json", "why", "this cannot be applied either (not_json): "),
-            (purchase("t4", "ann", -7), "why", "this cannot be applied either (bad_amount): "),
+            (purchase("the-fourth", "ann", -7), "why", "this cannot be applied either (bad_amount): "),
         ):
             answer = bob.post(f"{path}/correct", {"event": event, "reason": reason})
             assert (answer.status_code, told in answer.text) == (422, True), told
@@ -229,7 +229,7 @@ def test_correct_an_event(tmp_path: Path) -> None:
         audit = vera.get("/audit").text
         assert "<b>bob</b> quarantine.correct" in audit
         assert "the shop sent it again" in audit
-        assert "t4" not in audit
+        assert "the-fourth" not in audit
     send(home, purchase("t5", "ann", 50, day_of(current())))
     with running(home) as rig:
         vera = rig.person("vera")

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -37,6 +38,7 @@ CLOSED_FORMAT = 4
 """The form that is written once a period is closed."""
 
 _FIRST_FORMAT = 1
+_SPECS_REMEMBERED: Final = 64
 
 
 class CatalogUnreadable(Exception):
@@ -116,7 +118,7 @@ def _contents(record: _Record) -> Contents:
     campaigns: dict[str, Campaign] = {}
     earlier: dict[str, tuple[Schedule, ...]] = {}
     for stored in record.campaigns:
-        campaign = load(stored.spec, "catalog")
+        campaign = _campaign(stored.spec)
         schedule = _schedule(campaign, stored.schedule)
         campaigns[campaign.name] = replace(campaign, schedule=schedule)
         if stored.earlier:
@@ -138,8 +140,14 @@ def _contents(record: _Record) -> Contents:
     return Contents(campaigns, versions, earlier, record.kept_from, declared)
 
 
+@lru_cache(maxsize=_SPECS_REMEMBERED)
+def _campaign(spec: str) -> Campaign:
+    """Return the campaign of a stored spec, which never changes; every reading of a catalog asks for it."""
+    return load(spec, "catalog")
+
+
 def _first_contents(record: _FirstRecord) -> Contents:
-    campaigns = {campaign.name: campaign for campaign in (load(text, "catalog") for text in record.campaigns)}
+    campaigns = {campaign.name: campaign for campaign in map(_campaign, record.campaigns)}
     versions: list[CountedVersion] = []
     for counted in record.versions:
         campaign = campaigns[counted.campaign]
