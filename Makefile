@@ -9,7 +9,7 @@ LOCK := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --gen
 	--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-scale servers test check docs bench chaos isolation seeded-bugs lock clean
+.PHONY: help setup demo demo-scale servers fetch test check docs bench chaos isolation seeded-bugs lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,11 @@ demo-scale: $(VENV)/.installed-dev ## The same on Kafka and DynamoDB Local, with
 servers: $(VENV)/.installed-dev ## Run Kafka and DynamoDB Local until Ctrl-C; FRESH=1 empties them first
 	@$(BIN)/python -m servers $(if $(FRESH),--fresh)
 
-test: $(VENV)/.installed-dev ## Run all tests, on real servers that they start and stop
+fetch: $(VENV)/.installed-dev ## Get the servers and the browser that the tests use, if they are not there
 	@$(BIN)/python -m servers fetch
 	@$(BIN)/python -m servers.browser
+
+test: fetch ## Run all tests, on real servers that they start and stop
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 chaos: $(VENV)/.installed-dev ## Mix all faults for SECONDS=600, by SEED=1, then compare every user
