@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from enum import StrEnum
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -24,6 +23,7 @@ import msgspec
 from rung.batch.lease import BatchRuns, running_job
 from rung.console.kept import Kept
 from rung.console.tasks import Failed, Finished, Task, TaskKind, Told
+from rung.dated import dated_id
 from rung.operations.errors import OperationRefused
 
 KEPT_MAX: Final = 200
@@ -121,7 +121,7 @@ class Jobs:
             if other is not None:
                 raise BatchRuns(f"a batch job is under way ({other}). One runs at a time: wait for its end")
             now = self._clock()
-            job = Job(f"{datetime.fromtimestamp(now / 1e6, UTC):%Y%m%dT%H%M%S.%fZ}-{task.kind}", task, now)
+            job = Job(f"{dated_id(now)}-{task.kind}", task, now)
             self._kept.put(job.id, job)
             self._kept.keep(KEPT_MAX)
             # Where pipes are of another type depends on the system; Rung runs on POSIX alone.

@@ -18,11 +18,12 @@ from typing import Final
 import numpy as np
 
 from rung.batch.proof.examined import Examined, Figures
-from rung.batch.proof.report import Report, report_id
+from rung.batch.proof.report import Report
 from rung.batch.proof.verify import examine_all
 from rung.batch.settlement.closed import Closed, those_shown
 from rung.batch.workshop import Workshop
 from rung.campaign.catalog import Catalog
+from rung.dated import dated_id
 from rung.faultpoints import passing
 from rung.plan.run import Contributions
 from rung.speed.figures import add_figures
@@ -77,7 +78,7 @@ def suspects_of(report: Report) -> Suspects:
 
 def suspect(user_id: str, at: int) -> Suspects:
     """Return one user, who is examined from microseconds since the epoch on, whatever was found before."""
-    name = f"{report_id(at)}-user"
+    name = f"{dated_id(at)}-user"
     return Suspects(name, {user_id: ()}, (), f"replay {name}", "replay of one user")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -86,11 +85,6 @@ class Report(msgspec.Struct, frozen=True):
     def is_clean(self) -> bool:
         """Whether nothing differs."""
         return not self.findings and not self.strangers
-
-
-def report_id(at: int) -> str:
-    """Return the id of a report that was begun at microseconds since the epoch."""
-    return datetime.fromtimestamp(at / 1e6, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 def finding_of(examined: Examined, names: dict[int, tuple[str, int, str]]) -> Finding:

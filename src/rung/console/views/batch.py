@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from rung.console.settlements import (
 from rung.console.tasks import Task, TaskKind
 from rung.console.views.confirm import confirmed
 from rung.console.views.shown import shown
+from rung.dated import dated_id
 from rung.operations.catalog import campaign_of, period_of
 from rung.operations.errors import OperationRefused
 from rung.store.audit import append_audit
@@ -134,7 +134,7 @@ def ask(console: Console, asked: Asked) -> Response:
         raise OperationRefused(
             f"Late events are waited for so many days: 0 to {_GRACE_DAYS_MAX}, not {days!r}"
         )
-    request_id = f"{datetime.fromtimestamp(asked.now / 1e6, UTC):%Y%m%dT%H%M%S.%fZ}-{kind}"
+    request_id = f"{dated_id(asked.now)}-{kind}"
     with console.changing:
         for one in console.requests.all():
             same = (one.kind, one.campaign, one.period) == (kind, campaign.name, str(period))

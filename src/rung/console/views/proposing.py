@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +19,7 @@ from rung.console.proposals import (
     first_period,
 )
 from rung.console.views.one_change import open_one
+from rung.dated import dated_id
 from rung.operations.errors import OperationRefused
 from rung.status.evaluate import UnknownCampaign
 
@@ -62,7 +62,7 @@ def propose(console: Console, asked: Asked) -> Response:
     if isinstance(checked, Response):
         return checked
     now = asked.now
-    proposal_id = f"{datetime.fromtimestamp(now / 1e6, UTC):%Y%m%dT%H%M%S.%fZ}"
+    proposal_id = dated_id(now)
     proposal = Proposal(
         proposal_id,
         checked.campaign.name,
