@@ -1,4 +1,4 @@
-"""The batch layer: verifications, repairs, jobs, and what is settled for good."""
+"""The batch layer: verifications, repairs, and what is settled for good."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import Response
 
-from rung.batch.forecast.numbers import Compared, Example
-from rung.batch.forecast.simulate import Simulation
 from rung.batch.lease import running_job
-from rung.batch.proof.examined import Cause
 from rung.batch.proof.report import Report, Reports, ReportUnreadable
 from rung.campaign.model import Effective
 from rung.console.console import Asked, Console, see
 from rung.console.forms import Mistake, Refused
-from rung.console.jobs import Job
 from rung.console.settlements import (
     RequestState,
     SettlementRequest,
@@ -25,6 +21,7 @@ from rung.console.settlements import (
 )
 from rung.console.tasks import Task, TaskKind
 from rung.console.views.confirm import confirmed
+from rung.console.views.jobs import SENTENCES, job_values, started
 from rung.console.views.shown import shown
 from rung.dated import dated_id
 from rung.operations.catalog import campaign_of, period_of
@@ -34,7 +31,6 @@ from rung.store.audit import append_audit
 REPORTS_SHOWN: Final = 30
 FINDINGS_SHOWN: Final = 100
 JOBS_SHOWN: Final = 15
-_CAUSES: Final = {cause.value: cause.sentence for cause in Cause}
 _GRACE_DAYS_MAX: Final = 90
 _KINDS: Final = {"close": TaskKind.CLOSE, "grant": TaskKind.GRANT}
 
@@ -59,7 +55,7 @@ def show(console: Console, asked: Asked) -> Response:
 
 def verify(console: Console, asked: Asked) -> Response:
     """Start a verification."""
-    return _started(console, Task(kind=TaskKind.VERIFY, who=asked.who))
+    return started(console, Task(kind=TaskKind.VERIFY, who=asked.who))
 
 
 def report(console: Console, asked: Asked) -> Response:
@@ -71,7 +67,7 @@ def report(console: Console, asked: Asked) -> Response:
         "report.html",
         report=found,
         findings=found.findings[:FINDINGS_SHOWN],
-        sentences=_CAUSES,
+        sentences=SENTENCES,
         most=max(found.causes.values(), default=0),
         plan=plan,
     )
@@ -80,7 +76,7 @@ def report(console: Console, asked: Asked) -> Response:
 def plan_repair(console: Console, asked: Asked) -> Response:
     """Start to find out what a repair would do."""
     found = _report(console, asked)
-    return _started(console, Task(kind=TaskKind.PLAN_REPAIR, who=asked.who, report=found.id))
+    return started(console, Task(kind=TaskKind.PLAN_REPAIR, who=asked.who, report=found.id))
 
 
 def repair(console: Console, asked: Asked) -> Response:
@@ -94,29 +90,7 @@ def repair(console: Console, asked: Asked) -> Response:
         return console.form_again(
             asked, "job.html", [Mistake("typed", f"Type the number of users: {due}")], **job_values(plan)
         )
-    return _started(console, Task(kind=TaskKind.REPAIR, who=asked.who, report=found.id))
-
-
-def job(console: Console, asked: Asked) -> Response:
-    """Show a job: how far it is, or what came of it."""
-    return console.page(asked, "job.html", **job_values(_job(console, asked)))
-
-
-def job_progress(console: Console, asked: Asked) -> Response:
-    """Show how far a job is; when it has ended, have the page show what came of it."""
-    found = _job(console, asked)
-    response = console.page(asked, "part-job.html", job=found)
-    if found.state != "running":
-        response.headers["hx-refresh"] = "true"
-    return response
-
-
-def stop_job(console: Console, asked: Asked) -> Response:
-    """Stop a job that is under way."""
-    found = _job(console, asked)
-    console.jobs.stop_one(found.id, asked.who)
-    asked.say("It is stopped.")
-    return see(f"/jobs/{found.id}")
+    return started(console, Task(kind=TaskKind.REPAIR, who=asked.who, report=found.id))
 
 
 def ask(console: Console, asked: Asked) -> Response:
@@ -173,9 +147,9 @@ def settle(console: Console, asked: Asked) -> Response:
             period=found.period,
             grace=found.grace,
         )
-        started = console.jobs.start(task)
+        begun = console.jobs.start(task)
         console.requests.put(
-            found.id, msgspec.structs.replace(found, state=RequestState.STARTED, job=started.id)
+            found.id, msgspec.structs.replace(found, state=RequestState.STARTED, job=begun.id)
         )
     append_audit(
         console.services.store,
@@ -184,10 +158,10 @@ def settle(console: Console, asked: Asked) -> Response:
         f"console.{found.kind}",
         f"{found.campaign} {found.period}",
         None,
-        {"asked_for_by": found.who, "job": started.id},
+        {"asked_for_by": found.who, "job": begun.id},
         found.reason,
     )
-    return see(f"/jobs/{started.id}")
+    return see(f"/jobs/{begun.id}")
 
 
 def withdraw(console: Console, asked: Asked) -> Response:
@@ -201,10 +175,6 @@ def withdraw(console: Console, asked: Asked) -> Response:
     return see("/batch")
 
 
-def _started(console: Console, task: Task) -> Response:
-    return see(f"/jobs/{console.jobs.start(task).id}")
-
-
 def _reports(console: Console) -> list[Report]:
     reports = Reports(console.services.batch_folder)
     return [reports.read(one) for one in reports.ids()[: -REPORTS_SHOWN - 1 : -1]]
@@ -215,34 +185,6 @@ def _report(console: Console, asked: Asked) -> Report:
         return Reports(console.services.batch_folder).read(asked.parameters["report"])
     except ReportUnreadable as error:
         raise Refused(HTTPStatus.NOT_FOUND, "No such report", f"{error}.") from error
-
-
-def _job(console: Console, asked: Asked) -> Job:
-    found = console.jobs.find(asked.parameters["job"])
-    if found is None:
-        raise Refused(HTTPStatus.NOT_FOUND, "No such job", "There is no such job, or it is no longer kept.")
-    return found
-
-
-def job_values(found: Job) -> dict[str, Any]:
-    """Return what the page of a job shows."""
-    simulation = compared = examples = None
-    if found.result is not None:
-        if found.task.kind in {TaskKind.SIMULATE, TaskKind.COUNT}:
-            simulation = msgspec.convert(found.result, Simulation, str_keys=True)
-        elif found.task.kind is TaskKind.DIFF:
-            compared = msgspec.convert(found.result["compared"], Compared, str_keys=True)
-            examples = {
-                way: msgspec.convert(found.result[way], list[Example], str_keys=True)
-                for way in ("up", "down")
-            }
-    return {
-        "job": found,
-        "simulation": simulation,
-        "compared": compared,
-        "examples": examples,
-        "sentences": _CAUSES,
-    }
 
 
 def _request(console: Console, asked: Asked) -> SettlementRequest:

@@ -20,6 +20,7 @@ from rung.console.forms import Mistake, Refused
 from rung.console.jobs import Job
 from rung.console.tasks import Task, TaskKind
 from rung.console.views.confirm import confirmed
+from rung.console.views.jobs import started
 from rung.console.views.one_change import every
 from rung.console.views.shown import shown
 from rung.console.wording import ladder_of, measure_text
@@ -131,7 +132,7 @@ def count_users(console: Console, asked: Asked) -> Response:
         version=serving.number,
         period=str(period),
     )
-    return see(f"/jobs/{console.jobs.start(task).id}")
+    return started(console, task)
 
 
 def roll_back_form(console: Console, asked: Asked) -> Response:

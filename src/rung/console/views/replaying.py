@@ -6,16 +6,16 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from rung.console.console import Asked, Console, see
+from rung.console.console import Asked, Console
 from rung.console.forms import Mistake, Refused
 from rung.console.tasks import Task, TaskKind
-from rung.console.views.batch import job_values
+from rung.console.views.jobs import job_values, started
 from rung.status.parameters import USER_ID_BYTES_MAX
 
 
 def plan(console: Console, asked: Asked) -> Response:
     """Start to find out what a replay would change."""
-    return see(f"/jobs/{console.jobs.start(_task(asked, TaskKind.PLAN_REPLAY)).id}")
+    return started(console, _task(asked, TaskKind.PLAN_REPLAY))
 
 
 def replay(console: Console, asked: Asked) -> Response:
@@ -27,7 +27,7 @@ def replay(console: Console, asked: Asked) -> Response:
     if asked.form.text("typed") != task.user:
         mistake = Mistake("typed", f"Type the user's id, to the letter: {task.user}")
         return console.form_again(asked, "job.html", [mistake], **job_values(planned))
-    return see(f"/jobs/{console.jobs.start(task).id}")
+    return started(console, task)
 
 
 def _task(asked: Asked, kind: TaskKind) -> Task:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from rung.campaign.spec import InvalidSpec, load
-from rung.console.console import Asked, Console, see
+from rung.console.console import Asked, Console
 from rung.console.forms import Mistake
 from rung.console.proposals import SPEC_NAME
 from rung.console.tasks import Task, TaskKind
+from rung.console.views.jobs import started
 from rung.operations.errors import OperationRefused
 from rung.operations.forecasting import periods_of
 
@@ -46,4 +47,4 @@ def start(console: Console, asked: Asked) -> Response:
     if mistakes or candidate is None:
         return console.form_again(asked, "simulate.html", mistakes, spec_mistakes=places)
     task = Task(kind=TaskKind.SIMULATE, who=asked.who, campaign=candidate.name, period=periods, spec=text)
-    return see(f"/jobs/{console.jobs.start(task).id}")
+    return started(console, task)
