@@ -62,7 +62,7 @@ def feed(rung: Rung, *lines: str) -> None:
 
 @pytest.mark.timeout(400)
 def test_the_console(rung: Rung) -> None:
-    """Pages are shown, an event is corrected, and every user is verified and one replayed by jobs."""
+    """Pages are shown, an event is corrected, and jobs compare every user, and one, with all events."""
     with running(rung.home, None) as rig:
         bob = rig.person("bob")
         for path in ("/", "/live", "/lag", "/campaigns/small", "/changes", "/batch", "/audit"):

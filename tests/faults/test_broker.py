@@ -67,6 +67,7 @@ def test_killed(tmp_path: Path, kafka: tuple[Kafka, TcpProxy]) -> None:
             kafka[0].launch()
             due = len(scene.feeder.acknowledged) + 100
             wait_until(partial(has_acknowledged, scene, due), "appends go on")
+        assert kafka[1].counts.unreachable > 0
         assert scene.feeder.unknown > 0
         scene.settle()
         assert scene.running_workers() == workers

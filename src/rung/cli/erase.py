@@ -51,8 +51,8 @@ def erase(
         if not yes:
             typer.confirm(f"Remove the identity of user {user_id!r} for good?", abort=True, err=True)
         done = erase_user(workshop, user_id, author.who, author.reason, line.show, mirror.forget)
+        forget_jobs_of(opened.console_folder, user_id)
     forget_user(opened, user_id)
-    forget_jobs_of(opened.console_folder, user_id)
     line.show("overwriting what the files still hold")
     _overwrite_freed(opened, thoroughly=False)
     if any(_files_with(opened, user_id)):

@@ -41,26 +41,6 @@ Launch = Callable[[Task, _Channel], BaseProcess]
 _decode: Final = msgspec.msgpack.Decoder(Told | Finished | Failed).decode
 
 
-def forget_jobs_of(folder: Path, user_id: str) -> int:
-    """Delete the jobs of a console's folder that tell of a user, and return how many there were.
-
-    What they did stands in the audit list, which names no user. No job may be under way.
-    """
-    return Kept(folder / _FOLDER, Job).drop(lambda job: _tells_of(msgspec.to_builtins(job), user_id))
-
-
-def _tells_of(value: Any, user_id: str) -> bool:
-    match value:
-        case str():
-            return value == user_id or f"'{user_id}'" in value or f'"{user_id}"' in value
-        case dict():
-            return any(_tells_of(one, user_id) for one in cast("dict[str, Any]", value).values())
-        case list():
-            return any(_tells_of(one, user_id) for one in cast("list[Any]", value))
-        case _:
-            return False
-
-
 class JobState(StrEnum):
     """Where a job is."""
 
@@ -197,9 +177,9 @@ class Jobs:
         if not ended and self._stopped_by:
             self._end(job, JobState.STOPPED, error=f"{self._stopped_by} stopped it: {_CUT_SHORT}")
         elif not ended:
-            _log.error("job_ended", extra={"cause": f"{job.id}: exit code {process.exitcode}"})
-            error = f"its process ended (exit code {process.exitcode}): {_CUT_SHORT}"
-            self._end(job, JobState.FAILED, error=error)
+            cause = f"its process ended (exit code {process.exitcode})"
+            _log.error("job_ended", extra={"cause": f"{job.id}: {cause}"})
+            self._end(job, JobState.FAILED, error=f"{cause}: {_CUT_SHORT}")
         with self._lock:
             self._running = self._process = None
 
@@ -209,3 +189,23 @@ class Jobs:
         ended = msgspec.structs.replace(job, state=state, ended_at=self._clock(), result=result, error=error)
         self._kept.put(ended.id, ended)
         return ended
+
+
+def forget_jobs_of(folder: Path, user_id: str) -> int:
+    """Delete the jobs of a console's folder that tell of a user, and return how many there were.
+
+    What they did stands in the audit list, which names no user. The lease of batch jobs is held.
+    """
+    return Kept(folder / _FOLDER, Job).drop(lambda job: _tells_of(msgspec.to_builtins(job), user_id))
+
+
+def _tells_of(value: Any, user_id: str) -> bool:
+    match value:
+        case str():
+            return value == user_id or f"'{user_id}'" in value or f'"{user_id}"' in value
+        case dict():
+            return any(_tells_of(one, user_id) for one in cast("dict[str, Any]", value).values())
+        case list():
+            return any(_tells_of(one, user_id) for one in cast("list[Any]", value))
+        case _:
+            return False

@@ -62,16 +62,17 @@ def retry(store: Store, producer: Producer, forget: Forget, chosen: Chosen) -> i
     return count
 
 
-def correct(store: Store, producer: Producer, forget: Forget, text: str, payload: bytes) -> None:
-    """Append an event in place of the one in quarantine at a position, and take that one out.
+def correct(store: Store, producer: Producer, forget: Forget, event: Quarantined, payload: bytes) -> None:
+    """Append an event in place of one in quarantine, and take that one out.
 
     Raises:
-        OperationRefused: nothing is in quarantine there, or the event would come back for what it holds.
+        OperationRefused: it would come back for what it holds.
         LogError: the log takes no events.
     """
-    event = event_at(store, text)
     catalog = Catalog.decode(store.catalog()[1])
-    for found in decode([payload], catalog.attributes, catalog.user_attributes, {}).rejections:
+    rejections = decode([payload], catalog.attributes, catalog.user_attributes, {}).rejections
+    if rejections:
+        found = rejections[0]
         raise OperationRefused(f"this cannot be applied either ({found.reason.value}): {found.detail}")
     producer.append([payload])
     release(store, forget, [event])

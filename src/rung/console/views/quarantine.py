@@ -88,7 +88,7 @@ def correct_event(console: Console, asked: Asked) -> Response:
     if not mistakes:
         try:
             with services.open_mirror() as forget:
-                correct(services.store, services.producer, forget, position_of(event), payload)
+                correct(services.store, services.producer, forget, event, payload)
         except OperationRefused as error:
             mistakes.append(Mistake("event", f"{error}."))
     if mistakes:
