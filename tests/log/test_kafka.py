@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -379,70 +380,68 @@ class TestGroup:
     @pytest.mark.parametrize("protocol", ["classic", "consumer"])
     def test_hand_over(self, protocol: GroupProtocol) -> None:
         """Partitions move to a second consumer and back, and each event is read once, in order."""
-        settings = new_settings(protocol=protocol)
-        with opened(settings) as log:
-            producer = log.producer()
-            applied = dict.fromkeys(range(PARTITIONS), -1)
-            owners: dict[int, set[int]] = {0: set(), 1: set()}
+        applied = dict.fromkeys(range(PARTITIONS), -1)
+        owners: dict[int, set[int]] = {0: set(), 1: set()}
 
-            def work(number: int, consumer: KafkaConsumer) -> None:
-                assigned = consumer.assignment()
-                for partition in assigned - owners[number]:
-                    consumer.seek(partition, applied[partition] + 1)
-                owners[number] = set(assigned)
-                if not assigned:
-                    return
-                for one in consumer.poll(50, 1 << 20, 0.02):
-                    assert one.first_offset == applied[one.partition] + 1
-                    applied[one.partition] += len(one.payloads)
+        def work(number: int, consumer: KafkaConsumer) -> None:
+            assigned = consumer.assignment()
+            for partition in assigned - owners[number]:
+                consumer.seek(partition, applied[partition] + 1)
+            owners[number] = set(assigned)
+            if not assigned:
+                time.sleep(0.01)
+                return
+            for one in consumer.poll(50, 1 << 20, 0.02):
+                assert one.first_offset == applied[one.partition] + 1
+                applied[one.partition] += len(one.payloads)
 
-            first = log.consumer()
-            second: KafkaConsumer | None = None
-            shared = False
-            deadline = time.monotonic() + WAIT_SECONDS
-            for number in range(10_000):
-                if number < 40:
+        deadline = time.monotonic() + 3 * WAIT_SECONDS
+        with (
+            opened(new_settings(protocol=protocol)) as log,
+            closing(log.producer()) as producer,
+            closing(log.consumer()) as first,
+        ):
+            rounds = iter(range(40))
+
+            def feed() -> None:
+                for number in islice(rounds, 1):
                     producer.append([event(f"user-{user}", number) for user in range(40)])
-                if number == 10:
-                    second = log.consumer()
+
+            for _ in range(10):
+                feed()
                 work(0, first)
-                if second is not None:
+            with closing(log.consumer()) as second:
+                while not len(owners[0]) == len(owners[1]) == 2:
+                    feed()
+                    work(0, first)
                     work(1, second)
-                    if len(owners[0]) == len(owners[1]) == 2:
-                        shared = True
-                        second.close()
-                        second = None
-                        owners[1] = set()
-                if shared and number > 40 and len(owners[0]) == PARTITIONS and sum(applied.values()) == 1_596:
-                    break
+                    assert time.monotonic() < deadline, owners
+            while sum(applied.values()) + PARTITIONS < 1_600 or len(owners[0]) < PARTITIONS:
+                feed()
+                work(0, first)
                 assert time.monotonic() < deadline, (owners, applied)
-            first.close()
-            producer.close()
-            assert sum(applied.values()) + PARTITIONS == 1_600
 
     def test_rest_gives_way(self, log: KafkaLog, consumer: KafkaConsumer) -> None:
         """While a consumer rests, the group can take partitions away from it."""
         seek_all(consumer)
-        other = log.consumer()
         deadline = time.monotonic() + WAIT_SECONDS
-        while len(other.assignment()) < 2:
-            consumer.rest(0.05)
-            assert time.monotonic() < deadline
-        wait_for_assignment(consumer, 2)
-        assert not consumer.assignment() & other.assignment()
-        other.close()
+        with closing(log.consumer()) as other:
+            while len(other.assignment()) < 2:
+                consumer.rest(0.05)
+                assert time.monotonic() < deadline
+            wait_for_assignment(consumer, 2)
+            assert not consumer.assignment() & other.assignment()
 
     def test_return_needs_a_seek(self, log: KafkaLog, consumer: KafkaConsumer) -> None:
         """A partition that left and came back is missing from the assignment once, and is not read."""
         append(log, [event(user_in(partition)) for partition in range(PARTITIONS)])
         seek_all(consumer)
-        other = log.consumer()
         deadline = time.monotonic() + WAIT_SECONDS
         # Rests only: nobody asks for the assignment while partitions leave and come back.
-        while len(gone := other.assignment()) < 2:
-            consumer.rest(0.05)
-            assert time.monotonic() < deadline
-        other.close()
+        with closing(log.consumer()) as other:
+            while len(gone := other.assignment()) < 2:
+                consumer.rest(0.05)
+                assert time.monotonic() < deadline
         granted = consumer._membership
         while len(granted.granted) < PARTITIONS:
             consumer.rest(0.05)
@@ -474,7 +473,8 @@ class TestAppending:
     def test_more_than_the_buffer(self, settings: KafkaSettings, log: KafkaLog) -> None:
         """An append may be larger than the client's buffer."""
         small = replace(settings, client={"queue.buffering.max.messages": "100"})
-        append(KafkaLog.open(small), [event(f"user-{number}", number) for number in range(1_000)])
+        with closing(KafkaLog.open(small)) as other:
+            append(other, [event(f"user-{number}", number) for number in range(1_000)])
         assert sum(log.ends().values()) == 1_000
 
     def test_keys(self, settings: KafkaSettings, log: KafkaLog) -> None:
@@ -501,12 +501,12 @@ class TestAppending:
 def records(settings: KafkaSettings, topic: str, count: int) -> list[Message]:
     """Return a topic's records as another program reads them, those of a partition in order."""
     client = Client({"bootstrap.servers": settings.bootstrap_servers, "group.id": "reader"})
-    client.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
     found: list[Message] = []
     deadline = time.monotonic() + WAIT_SECONDS
-    while len(found) < count and time.monotonic() < deadline:
-        found += client.consume(count, 0.2)
-    client.close()
+    with closing(client):
+        client.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+        while len(found) < count and time.monotonic() < deadline:
+            found += client.consume(count, 0.2)
     assert not [message.error() for message in found if message.error()]
     return found
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 from confluent_kafka import KafkaError, TopicCollection, TopicPartition, Uuid
 from confluent_kafka.admin import AdminClient
 
 from rung.log.kafka.errors import translated
+from rung.log.kafka.release import release
 from rung.log.kafka.settings import KafkaSettings, admin_configuration
 
 
@@ -40,6 +42,10 @@ class DescribedSetting(Protocol):
 
 class Admin(Protocol):
     """The part of the client that is used. Each request is answered in a future."""
+
+    def __exit__(self, *error: object) -> None:
+        """Close the client, which has no other name for it. What it was asked for stays unanswered."""
+        ...
 
     def poll(self, timeout: float) -> int:
         """Let the client call back."""
@@ -84,3 +90,22 @@ def connected(settings: KafkaSettings, note: Callable[[KafkaError], None]) -> Ad
         configuration = admin_configuration(settings)
         configuration["error_cb"] = note
         return cast("Admin", AdminClient(configuration))
+
+
+def disconnect(settings: KafkaSettings, admin: Admin) -> None:
+    """Close a client, which nobody uses any longer.
+
+    Raises:
+        LogError: the client refuses.
+    """
+    release(settings, "let go of", lambda: admin.__exit__(None, None, None))
+
+
+@contextmanager
+def briefly_connected(settings: KafkaSettings, note: Callable[[KafkaError], None]) -> Generator[Admin]:
+    """Give a client as `connected` does, and close it afterwards."""
+    admin = connected(settings, note)
+    try:
+        yield admin
+    finally:
+        disconnect(settings, admin)

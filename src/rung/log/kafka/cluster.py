@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future
+from contextlib import contextmanager
+from threading import Lock
 from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from rung.log.kafka.admin import DescribedTopic, FoundOffset, connected
+from rung.log.kafka.admin import Admin, DescribedTopic, FoundOffset, connected, disconnect
 from rung.log.kafka.errors import TOPIC_NAMES, TopicMissing, as_log_error, error_of, translated
 from rung.log.kafka.settings import KafkaSettings
-from rung.log.port import LogIdentity, LogUnavailable
+from rung.log.port import LogError, LogIdentity, LogUnavailable
 
 _AGAIN_SECONDS: Final = 0.1
+_GRACE_SECONDS: Final = 5.0
+"""How much longer than its request an answer is waited for: the client ends requests by itself."""
 
 _T = TypeVar("_T")
 Question = Future[DescribedTopic]
@@ -32,8 +36,17 @@ class Cluster:
             LogError: a property of the client is wrong.
         """
         self._settings = settings
-        self._last_error = ""
-        self._admin = connected(settings, self._note)
+        self._trouble = _Trouble(settings)
+        # Closed only while no thread is within the client.
+        self._lock = Lock()
+        self._admin: Admin | None = connected(settings, self._trouble.note)
+
+    def close(self) -> None:
+        """Release the client. Closing twice is fine."""
+        with self._lock:
+            admin, self._admin = self._admin, None
+        if admin is not None:
+            disconnect(self._settings, admin)
 
     def identity(self) -> LogIdentity:
         """Return what tells the topic from any other, as it is now.
@@ -47,8 +60,9 @@ class Cluster:
     def ask(self, wait_seconds: float = 0.0) -> Question:
         """Ask for the identity, and return at once. An answer may take as long as a wait, if one is given."""
         topic, timeout_seconds = self._settings.topic, wait_seconds or self._settings.request_timeout_seconds
-        self._admin.poll(0)
-        return self._admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_seconds)[topic]
+        with self._client() as admin:
+            admin.poll(0)
+            return admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_seconds)[topic]
 
     def answer(self, question: Question) -> LogIdentity:
         """Wait for the answer to a question, and return it.
@@ -58,9 +72,9 @@ class Cluster:
             LogUnavailable: no broker answers in time.
         """
         described = self._result(question, "describe")
-        with translated(self._settings, "describe"):
+        with translated(self._settings, "describe"), self._client() as admin:
             # Asked for once; the client keeps it.
-            cluster = self._admin.cluster_id(self._settings.request_timeout_seconds)
+            cluster = admin.cluster_id(self._settings.request_timeout_seconds)
         return LogIdentity(f"{cluster}/{described.topic_id}", len(described.partitions))
 
     def starts(self, partitions: Iterable[int]) -> dict[int, int]:
@@ -86,8 +100,9 @@ class Cluster:
         timeout_seconds = self._settings.request_timeout_seconds
         deadline = time.monotonic() + timeout_seconds
         while True:
-            self._admin.poll(0)
-            asked = self._admin.list_offsets(wanted, request_timeout=timeout_seconds)
+            with self._client() as admin:
+                admin.poll(0)
+                asked = admin.list_offsets(wanted, request_timeout=timeout_seconds)
             try:
                 return {place.partition: self._offset(one) for place, one in asked.items()}
             except LogUnavailable:
@@ -106,10 +121,13 @@ class Cluster:
         return offset
 
     def _result(self, future: Future[_T], doing: str) -> _T:
-        # The client ends the wait by itself, when its request has taken too long.
         settings = self._settings
         try:
-            return future.result()
+            return future.result(settings.request_timeout_seconds + _GRACE_SECONDS)
+        except TimeoutError:
+            raise LogUnavailable(
+                f"cannot {doing} the log at {settings.bootstrap_servers}, topic {settings.topic}: no answer"
+            ) from None
         except KafkaException as exception:
             error = error_of(exception)
         if error.name() in TOPIC_NAMES:
@@ -119,9 +137,28 @@ class Cluster:
             )
         refusal = as_log_error(settings, doing, error)
         # That time is up says little; what the client met meanwhile says why.
-        self._last_error = ""
-        self._admin.poll(0)
-        raise type(refusal)(f"{refusal} ({self._last_error})") if self._last_error else refusal
+        self._trouble.text = ""
+        with self._client() as admin:
+            admin.poll(0)
+        met = self._trouble.text
+        raise type(refusal)(f"{refusal} ({met})") if met else refusal
 
-    def _note(self, error: KafkaError) -> None:
-        self._last_error = self._settings.without_secrets(error.str())
+    @contextmanager
+    def _client(self) -> Generator[Admin]:
+        """Give the client for a call, during which it is not closed."""
+        with self._lock:
+            if self._admin is None:
+                raise LogError(f"the log at {self._settings.bootstrap_servers} was closed")
+            yield self._admin
+
+
+class _Trouble:
+    """What the client met last. It does not lead back to who asks: in a circle, clients are freed late."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self.text = ""
+
+    def note(self, error: KafkaError) -> None:
+        """Hear of an error; the client calls this while it is polled."""
+        self.text = self._settings.without_secrets(error.str())

@@ -7,10 +7,8 @@ once the topic is known to be the one that positions were told for, asked after 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
-from threading import Thread
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -27,6 +25,7 @@ from rung.log.kafka.errors import (
 from rung.log.kafka.fetched import Fetched
 from rung.log.kafka.membership import Membership
 from rung.log.kafka.refusals import out_of_range
+from rung.log.kafka.release import release
 from rung.log.kafka.reports import Reports
 from rung.log.kafka.settings import EVENT_BYTES_MAX, KafkaSettings, consumer_configuration
 from rung.log.kafka.watch import TopicWatch
@@ -34,11 +33,8 @@ from rung.log.port import LogError, LogIdentity, PositionOutOfRange, Slice
 
 AHEAD_EVENTS_MIN: Final = 4_096
 """A small poll looks this far ahead, to take evenly from partitions that arrive one by one."""
-LEAVE_SECONDS_MAX: Final = 5.0
 _WAIT_SECONDS: Final = 0.25
 """The longest single wait within the client, which answers no signal meanwhile."""
-
-_log: Final = logging.getLogger(__name__)
 
 
 class KafkaConsumer:
@@ -190,16 +186,7 @@ class KafkaConsumer:
         Closing twice is fine.
         """
         self._fetched.clear()
-        failed: list[Exception] = []
-        # The client waits for a broker without end, if a commit is under way.
-        leaving = Thread(target=_leave, args=(self._consumer, failed), name="leave-group", daemon=True)
-        leaving.start()
-        leaving.join(LEAVE_SECONDS_MAX)
-        if leaving.is_alive():
-            _log.warning("topic %s: no broker hears that this worker leaves its group", self._settings.topic)
-        with translated(self._settings, "leave"):
-            for error in failed:
-                raise error
+        release(self._settings, "leave", self._consumer.close)
 
     def _place(self, partition: int, offset: int = -1_001) -> TopicPartition:
         return TopicPartition(self._settings.topic, partition, offset)
@@ -285,10 +272,3 @@ class KafkaConsumer:
 
     def _note(self, error: KafkaError) -> None:
         self._watch.warn(explain(self._settings, error))
-
-
-def _leave(consumer: Consumer, failed: list[Exception]) -> None:
-    try:
-        consumer.close()
-    except Exception as error:
-        failed.append(error)

@@ -31,7 +31,11 @@ class KafkaLog:
             LogError: there is no such topic, or a setting is wrong.
         """
         cluster = Cluster(settings)
-        return cls(settings, cluster, cluster.identity())
+        try:
+            return cls(settings, cluster, cluster.identity())
+        except BaseException:
+            cluster.close()
+            raise
 
     @property
     def partitions(self) -> int:
@@ -98,5 +102,6 @@ class KafkaLog:
         return scan(self._settings, self._cluster, partition, from_offset, to_offset)
 
     def close(self) -> None:
-        """Release the log. Producers and consumers are closed by whoever asked for them."""
+        """Release the log, once its producers and consumers are closed. Closing twice is fine."""
         self._reader.close()
+        self._cluster.close()

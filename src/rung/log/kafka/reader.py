@@ -14,6 +14,7 @@ from rung.log.kafka.cluster import Cluster
 from rung.log.kafka.errors import END, POSITION_NAMES, as_log_error, translated
 from rung.log.kafka.fetched import slices_of
 from rung.log.kafka.refusals import check_same, out_of_range
+from rung.log.kafka.release import release
 from rung.log.kafka.settings import KafkaSettings, reader_configuration
 from rung.log.port import LogUnavailable, Position, PositionOutOfRange, Slice
 
@@ -56,9 +57,9 @@ class PointReader:
     def close(self) -> None:
         """Release the client. Closing twice is fine."""
         with self._lock:
-            if self._consumer is not None:
-                self._consumer.close()
-                self._consumer = None
+            consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            release(self._settings, "let go of", consumer.close)
 
 
 def scan(
@@ -108,7 +109,7 @@ def _assigned(settings: KafkaSettings, place: TopicPartition) -> Generator[Consu
             consumer.assign([place])
         yield consumer
     finally:
-        consumer.close()
+        release(settings, "let go of", consumer.close)
 
 
 def _next(settings: KafkaSettings, consumer: Consumer, partition: int, offset: int) -> Message:

@@ -12,6 +12,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from rung.log.kafka.errors import TOPIC_NAMES, error_of, explain, is_passing, translated
+from rung.log.kafka.release import release
 from rung.log.kafka.settings import KafkaSettings, producer_configuration
 from rung.log.port import LogError, LogUnavailable
 
@@ -79,9 +80,9 @@ class Sender:
 
     def close(self) -> None:
         """Release the client. Closing twice is fine."""
-        if self._producer is not None:
-            self._producer.close()
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            release(self._settings, "let go of", producer.close)
 
     def _connected(self) -> Producer:
         with translated(self._settings, "append to"):
@@ -109,7 +110,7 @@ class Sender:
         producer.flush(_WAIT_SECONDS)
         # A client that has lost its place in a partition's sequence refuses everything from then on.
         self._producer = self._connected()
-        producer.close()
+        release(self._settings, "let go of", producer.close)
 
     def _refusal(self, error: KafkaError) -> LogError:
         text = explain(self._settings, error)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType  # pyright: ignore[reportPrivateImportUsage]
 
-from rung.log.kafka.admin import Admin, connected
+from rung.log.kafka.admin import Admin, DescribedTopic, briefly_connected
 from rung.log.kafka.errors import TOPIC_NAMES, as_log_error, error_of
 from rung.log.kafka.settings import RECORD_BYTES_MAX, KafkaSettings
 from rung.log.port import LogError, LogUnavailable
@@ -68,19 +69,19 @@ def create_topics(settings: KafkaSettings, partitions: int, replication_factor: 
                 config={"cleanup.policy": "compact", **size},
             )
         )
-    admin = connected(settings, _note)
-    asked = admin.create_topics(wanted, request_timeout=settings.request_timeout_seconds)
     made: list[str] = []
-    for name, future in asked.items():
-        try:
-            future.result()
-        except KafkaException as exception:
-            error = error_of(exception)
-            if error.name() != "TOPIC_ALREADY_EXISTS":
-                raise as_log_error(settings, f"make topic {name} of", error) from None
-        else:
-            made.append(name)
-    _wait_until_known(settings, admin, made)
+    with briefly_connected(settings, _note) as admin:
+        asked = admin.create_topics(wanted, request_timeout=settings.request_timeout_seconds)
+        for name, future in asked.items():
+            try:
+                future.result()
+            except KafkaException as exception:
+                error = error_of(exception)
+                if error.name() != "TOPIC_ALREADY_EXISTS":
+                    raise as_log_error(settings, f"make topic {name} of", error) from None
+            else:
+                made.append(name)
+        _wait_until_known(settings, admin, made)
     return made
 
 
@@ -91,29 +92,28 @@ def describe_topics(settings: KafkaSettings) -> list[Topic]:
         LogError: the cluster refuses; the text says why.
         LogUnavailable: no broker answers in time.
     """
-    admin = connected(settings, _note)
     names = [name for name in (settings.topic, settings.quarantine_topic) if name]
-    asked = admin.describe_topics(TopicCollection(names), request_timeout=settings.request_timeout_seconds)
-    topics: list[Topic] = []
-    for name, future in asked.items():
-        try:
-            described = future.result()
-        except KafkaException as exception:
-            error = error_of(exception)
-            if error.name() in TOPIC_NAMES:
-                continue
-            raise as_log_error(settings, f"describe topic {name} of", error) from None
-        replicas = min((len(one.replicas) for one in described.partitions), default=0)
-        topics.append(
-            Topic(
-                name,
-                str(described.topic_id),
-                len(described.partitions),
-                replicas,
-                _shown_settings(settings, admin, name),
-            )
+    with briefly_connected(settings, _note) as admin:
+        asked = admin.describe_topics(
+            TopicCollection(names), request_timeout=settings.request_timeout_seconds
         )
-    return topics
+        found = [_described(settings, admin, name, future) for name, future in asked.items()]
+    return [topic for topic in found if topic is not None]
+
+
+def _described(
+    settings: KafkaSettings, admin: Admin, name: str, future: Future[DescribedTopic]
+) -> Topic | None:
+    try:
+        described = future.result()
+    except KafkaException as exception:
+        error = error_of(exception)
+        if error.name() in TOPIC_NAMES:
+            return None
+        raise as_log_error(settings, f"describe topic {name} of", error) from None
+    replicas = min((len(one.replicas) for one in described.partitions), default=0)
+    shown = _shown_settings(settings, admin, name)
+    return Topic(name, str(described.topic_id), len(described.partitions), replicas, shown)
 
 
 def _wait_until_known(settings: KafkaSettings, admin: Admin, names: Sequence[str]) -> None:
