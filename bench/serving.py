@@ -145,7 +145,8 @@ def measure(home: Path, scale: float, profiles: dict[str, dict[str, str]]) -> It
     users = max(1_000, int(USERS * scale))
     seconds = 10 if scale >= 1 else 3
     tokens = write_tokens(home, min(TOKENS, users))
-    with serving(home, TOKEN_SETTINGS) as server:
+    # As many processes as there are cores: wrk and the server share them all.
+    with serving(home, {**TOKEN_SETTINGS, "RUNG_API_WORKERS": str(os.cpu_count())}) as server:
         read_statuses(server, users, 2)
         with _processor_shares(server, profiles, "status API, processor time"):
             peak = [read_statuses(server, users, seconds) for _ in range(REPEATS)]
@@ -163,7 +164,9 @@ def measure(home: Path, scale: float, profiles: dict[str, dict[str, str]]) -> It
         yield Figure(
             "status API, users' tokens", "requests/s", [reads.per_second for reads in own], ">= 25000", note
         )
+    with serving(home) as server:
         print("Reads beside events ...", flush=True)
+        read_statuses(server, users, 2)
         with _processor_shares(server, profiles, "reads beside events, processor time"):
             runs = [_mixed(server, users, 2 * seconds) for _ in range(REPEATS)]
     yield from _mixed_figures(runs)

@@ -72,9 +72,10 @@ class Keys:
         """Take the keys, in the order in which they were made."""
         self.stored = stored
         self._by_id = {key.id: key for key in stored}
-        self._by_hash: Mapping[bytes, tuple[StoredKey, Caller]] = {
+        self._by_hash: Mapping[bytes, tuple[StoredKey, str, Caller]] = {
             bytes.fromhex(key.hash): (
                 key,
+                f"{PREFIX}{key.id}_",
                 service_caller(key.id, frozenset(key.scopes), key.expires_at or NEVER),
             )
             for key in stored
@@ -90,9 +91,8 @@ class Keys:
         found = self._by_hash.get(digest)
         if found is None:
             return None
-        key, caller = found
-        is_whole = text[:_SECRET_AT] == f"{PREFIX}{key.id}_"
-        return caller if is_whole and key.is_live(at) else None
+        key, before_secret, caller = found
+        return caller if text[:_SECRET_AT] == before_secret and key.is_live(at) else None
 
     def has_live(self, at: int) -> bool:
         """Tell whether any key is taken at a time."""

@@ -123,7 +123,18 @@ class Evaluator:
 class CompiledVersion:
     """One counted version: where its measures are found, and its ladder."""
 
-    __slots__ = ("_closed", "_counted", "_distincts", "_none", "_sums", "first", "ladder", "number", "state")
+    __slots__ = (
+        "_closed",
+        "_counted",
+        "_distincts",
+        "_none",
+        "_of_nobody",
+        "_sums",
+        "first",
+        "ladder",
+        "number",
+        "state",
+    )
 
     def __init__(self, counted: CountedVersion) -> None:
         """Compile a version of the catalog."""
@@ -138,6 +149,8 @@ class CompiledVersion:
         distinct = {measure.name for measure in version.measures if measure.kind is MeasureKind.DISTINCT}
         self._distincts = {counted.series[name]: name for name in distinct}
         self._sums = {counted.series[name]: name for name in self._none.keys() - distinct}
+        # Of most users there is nothing in most periods: what they stand at is evaluated once.
+        self._of_nobody = self._result((), {})
 
     def measures(self, found: Sequence[tuple[int, int, int]]) -> dict[str, int]:
         """Return every measure, in the order of the spec, from the figures of one period (`figures_of`)."""
@@ -158,7 +171,15 @@ class CompiledVersion:
         Raises:
             StoreError: the record has an unknown format.
         """
-        measures = self.measures(figures_of(record, ordinal))
+        found = figures_of(record, ordinal)
+        if not found and not attributes:
+            return self._of_nobody
+        return self._result(found, attributes)
+
+    def _result(
+        self, found: Sequence[tuple[int, int, int]], attributes: Mapping[str, object]
+    ) -> tuple[dict[str, int], str, tuple[StepStatus, ...]]:
+        measures = self.measures(found)
         steps = self.ladder.statuses(self.ladder.values(measures, attributes))
         return measures, self.ladder.percent(steps), steps
 
