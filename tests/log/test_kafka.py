@@ -420,6 +420,7 @@ class TestGroup:
                 feed()
                 work(0, first)
                 assert time.monotonic() < deadline, (owners, applied)
+            assert sum(applied.values()) + PARTITIONS == 1_600
 
     def test_rest_gives_way(self, log: KafkaLog, consumer: KafkaConsumer) -> None:
         """While a consumer rests, the group can take partitions away from it."""

@@ -30,7 +30,7 @@ def test_a_close_without_end(monkeypatch: pytest.MonkeyPatch, caplog: pytest.Log
     monkeypatch.setattr(release, "RELEASE_SECONDS_MAX", 0.05)
     never = Event()
     began = time.monotonic()
-    release.release(NOWHERE, "leave", never.wait)
+    release.release(NOWHERE, never.wait, "leave")
     assert time.monotonic() - began < 2
     assert caplog.messages == ["cannot leave topic events within 0.05 s: no longer waiting"]
     never.set()
@@ -43,7 +43,7 @@ def test_what_closing_raises() -> None:
         raise LogError("cannot be closed")
 
     with pytest.raises(LogError, match="cannot be closed"):
-        release.release(NOWHERE, "leave", close)
+        release.release(NOWHERE, close, "leave")
 
 
 def test_a_closed_log() -> None:

@@ -98,7 +98,7 @@ def disconnect(settings: KafkaSettings, admin: Admin) -> None:
     Raises:
         LogError: the client refuses.
     """
-    release(settings, "let go of", lambda: admin.__exit__(None, None, None))
+    release(settings, lambda: admin.__exit__(None, None, None))
 
 
 @contextmanager

@@ -13,7 +13,14 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPa
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from rung.log.kafka.admin import Admin, DescribedTopic, FoundOffset, connected, disconnect
-from rung.log.kafka.errors import TOPIC_NAMES, TopicMissing, as_log_error, error_of, translated
+from rung.log.kafka.errors import (
+    TOPIC_NAMES,
+    TopicMissing,
+    as_log_error,
+    error_of,
+    translated,
+    unanswered,
+)
 from rung.log.kafka.settings import KafkaSettings
 from rung.log.port import LogError, LogIdentity, LogUnavailable
 
@@ -117,7 +124,7 @@ class Cluster:
         offset = self._result(future, "look into").offset
         if offset < 0:
             # The client answers so, and without an error, when a broker has not answered in time.
-            raise LogUnavailable(f"cannot look into the log at {self._settings.bootstrap_servers}: no answer")
+            raise unanswered(self._settings, "look into")
         return offset
 
     def _result(self, future: Future[_T], doing: str) -> _T:
@@ -125,9 +132,7 @@ class Cluster:
         try:
             return future.result(settings.request_timeout_seconds + _GRACE_SECONDS)
         except TimeoutError:
-            raise LogUnavailable(
-                f"cannot {doing} the log at {settings.bootstrap_servers}, topic {settings.topic}: no answer"
-            ) from None
+            raise unanswered(settings, doing) from None
         except KafkaException as exception:
             error = error_of(exception)
         if error.name() in TOPIC_NAMES:

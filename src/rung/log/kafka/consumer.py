@@ -186,7 +186,7 @@ class KafkaConsumer:
         Closing twice is fine.
         """
         self._fetched.clear()
-        release(self._settings, "leave", self._consumer.close)
+        release(self._settings, self._consumer.close, "leave")
 
     def _place(self, partition: int, offset: int = -1_001) -> TopicPartition:
         return TopicPartition(self._settings.topic, partition, offset)

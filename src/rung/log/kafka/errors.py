@@ -103,9 +103,17 @@ def explain(settings: KafkaSettings, error: KafkaError) -> str:
 
 def as_log_error(settings: KafkaSettings, doing: str, error: KafkaError) -> LogError:
     """Return the port's error for one of Kafka's."""
-    place = f"the log at {settings.bootstrap_servers}, topic {settings.topic}"
-    text = f"cannot {doing} {place}: {explain(settings, error)}"
-    return LogUnavailable(text) if is_passing(error) else LogError(text)
+    kind = LogUnavailable if is_passing(error) else LogError
+    return kind(_cannot(settings, doing, explain(settings, error)))
+
+
+def unanswered(settings: KafkaSettings, doing: str) -> LogUnavailable:
+    """Return the port's error for a question that nobody has answered."""
+    return LogUnavailable(_cannot(settings, doing, "no answer"))
+
+
+def _cannot(settings: KafkaSettings, doing: str, why: str) -> str:
+    return f"cannot {doing} the log at {settings.bootstrap_servers}, topic {settings.topic}: {why}"
 
 
 @contextmanager

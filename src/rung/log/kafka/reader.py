@@ -59,7 +59,7 @@ class PointReader:
         with self._lock:
             consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            release(self._settings, "let go of", consumer.close)
+            release(self._settings, consumer.close)
 
 
 def scan(
@@ -109,7 +109,7 @@ def _assigned(settings: KafkaSettings, place: TopicPartition) -> Generator[Consu
             consumer.assign([place])
         yield consumer
     finally:
-        release(settings, "let go of", consumer.close)
+        release(settings, consumer.close)
 
 
 def _next(settings: KafkaSettings, consumer: Consumer, partition: int, offset: int) -> Message:

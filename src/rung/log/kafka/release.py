@@ -21,13 +21,13 @@ RELEASE_SECONDS_MAX: Final = 5.0
 _log: Final = logging.getLogger(__name__)
 
 
-def release(settings: KafkaSettings, doing: str, close: Callable[[], object]) -> None:
+def release(settings: KafkaSettings, close: Callable[[], object], doing: str = "let go of") -> None:
     """Close a client; give up waiting, with a warning, when that takes too long.
 
     Args:
         settings: Where the client is connected to.
-        doing: What closing means, for the texts: `leave`, `let go of`.
         close: Closes the client.
+        doing: What closing means, for the texts.
 
     Raises:
         LogError: the client refuses.

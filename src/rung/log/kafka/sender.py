@@ -82,7 +82,7 @@ class Sender:
         """Release the client. Closing twice is fine."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            release(self._settings, "let go of", producer.close)
+            release(self._settings, producer.close)
 
     def _connected(self) -> Producer:
         with translated(self._settings, "append to"):
@@ -110,7 +110,7 @@ class Sender:
         producer.flush(_WAIT_SECONDS)
         # A client that has lost its place in a partition's sequence refuses everything from then on.
         self._producer = self._connected()
-        release(self._settings, "let go of", producer.close)
+        release(self._settings, producer.close)
 
     def _refusal(self, error: KafkaError) -> LogError:
         text = explain(self._settings, error)
