@@ -50,13 +50,12 @@ class Scene:
     ) -> Generator[None]:
         """Append events little by little and apply them, all of them until the end."""
         errors: list[BaseException] = []
-        stop = threading.Event()
+        hurry, stop = threading.Event(), threading.Event()
 
         def produce() -> None:
             for first in range(0, len(events), chunk):
                 self.log.append(events[first : first + chunk])
-                if not stop.is_set():
-                    time.sleep(pause_seconds)
+                hurry.wait(pause_seconds)
 
         def apply() -> None:
             settings = WorkerSettings(idle_wait_seconds=0.01, batch_events_max=100)
@@ -77,8 +76,10 @@ class Scene:
         try:
             yield
         finally:
-            stop.set()
+            hurry.set()
             producer.join()
+            # Only now: what is caught up with is the end of all events.
+            stop.set()
             worker.join()
         if errors:
             raise errors[0]

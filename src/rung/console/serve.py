@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -70,16 +68,13 @@ async def _serve(
 
 async def _announce(address: str, port: int, origin: Origin, started: Callable[[str], None]) -> None:
     """Tell the address as soon as the port answers."""
-    name = f"[{address}]" if ":" in address else address
-    await asyncio.to_thread(_wait_until_it_answers, address, port)
-    started(origin.text or f"http://{name}:{port}")
-
-
-def _wait_until_it_answers(address: str, port: int) -> None:
     while True:
         try:
-            socket.create_connection((address, port), timeout=1).close()
+            _, writer = await asyncio.open_connection(address, port)
         except OSError:
-            time.sleep(_LOOK_EVERY_SECONDS)
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
         else:
-            return
+            writer.close()
+            break
+    name = f"[{address}]" if ":" in address else address
+    started(origin.text or f"http://{name}:{port}")
