@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-PAGE_SECONDS_MAX = 600
 _BLOCK = re.compile(r"^( *)```(console|bash)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _MARK = "\x02"
 _UNTIL_STOPPED = "until Ctrl-C"
@@ -82,19 +83,21 @@ class Shell:
     variables: Mapping[str, str]
     ports: Mapping[str, int]
     """A port that pages name -> the free one that takes its place."""
+    seconds_max: float = 600.0
+    """How long all commands of a page may take."""
 
     def run(self, page: str) -> list[tuple[Command, str]]:
         """Run the commands of a page, and return each with what it printed.
 
         Raises:
-            AssertionError: one of them failed; the message has what it printed.
+            AssertionError: one of them failed, or came to no end; the message has what it printed.
         """
         for named, free in self.ports.items():
             page = re.sub(rf"\b{named}\b", str(free), page)
         commands = commands_of(page)
         script = self.folder / "page.sh"
         script.write_text(self._script(commands), encoding="utf-8")
-        ended = subprocess.run(
+        with subprocess.Popen(
             ["bash", script],
             cwd=self.folder,
             env=self._environment(),
@@ -102,13 +105,21 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
-            timeout=PAGE_SECONDS_MAX,
-        )
-        printed = ended.stdout.split(_MARK)[1:]
-        if ended.returncode != 0:
+            start_new_session=True,
+        ) as shell:
+            in_time = ""
+            try:
+                output, _ = shell.communicate(timeout=self.seconds_max)
+            except subprocess.TimeoutExpired:
+                in_time = f" (not within {self.seconds_max:g} s)"
+                _end_session(shell.pid)
+                output, _ = shell.communicate()
+        printed = output.split(_MARK)[1:]
+        if shell.returncode != 0:
             stopped_at = commands[min(len(printed), len(commands)) - 1]
-            raise AssertionError(f"line {stopped_at.line}: {stopped_at.text}\n{''.join(printed[-1:])}")
+            raise AssertionError(
+                f"line {stopped_at.line}: {stopped_at.text}{in_time}\n{''.join(printed[-1:])}"
+            )
         return list(zip(commands, printed, strict=False))
 
     def _script(self, commands: list[Command]) -> str:
@@ -151,6 +162,14 @@ class Shell:
             "RUNG_CONSOLE_PORT": str(self.ports["8090"]),
             **self.variables,
         }
+
+
+def _end_session(leader: int) -> None:
+    """Kill all processes of a session, those in groups of their own, too."""
+    for process in Path("/proc").iterdir():
+        with suppress(ValueError, ProcessLookupError):
+            if os.getsid(number := int(process.name)) == leader:
+                os.kill(number, signal.SIGKILL)
 
 
 def agrees(printed: str, said: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from documentation.shell import PROJECT, Shell, agrees, commands_of
+from end_to_end.test_kill import wait_until_gone
 from log.kafka_broker import broker
 from rung.cli.main import COMMANDS
 from servers.ports import free_port
@@ -104,3 +105,12 @@ def test_what_runs_until_it_is_stopped(tmp_path: Path, ports: Mapping[str, int])
     page = "```bash\n(echo begun > begun; sleep 100)   # until Ctrl-C\nuntil [ -e begun ]; do sleep 0.01; done\n```\n"
     (_, second) = Shell(tmp_path, {}, ports).run(page)
     assert second[0].text.startswith("until [ -e begun ]")
+
+
+def test_what_comes_to_no_end(tmp_path: Path, ports: Mapping[str, int]) -> None:
+    """A page that takes too long is ended with all that it has started, and says where it stood."""
+    page = "```bash\n(echo $BASHPID > begun; exec sleep 100)   # until Ctrl-C\n```\n\n```console\n$ echo oh; sleep 100\n```\n"
+    with pytest.raises(AssertionError, match=r"^line 6: echo oh; sleep 100 \(not within 1 s\)\noh\n$"):
+        Shell(tmp_path, {}, ports, seconds_max=1.0).run(page)
+    begun = int((tmp_path / "begun").read_text(encoding="ascii"))
+    wait_until_gone([begun])
