@@ -122,13 +122,15 @@ class Application:
 
     async def __rsgi__(self, scope: RsgiScope, exchange: RsgiExchange) -> None:
         """Answer one request."""
-        target = target_of(scope.path)
+        # Each attribute of the scope is made anew when it is asked for.
+        path = scope.path
+        target = target_of(path)
         if target is None:
             await answer_by_asgi(self, scope, exchange)
             return
         query_string = scope.query_string.encode()
-        asked = Asked(scope.method, query_string, scope.headers.get, scope.client)
-        status, headers, body = await self._answer(target, asked, len(scope.path) + len(query_string))
+        asked = Asked(scope.method, query_string, scope.headers.get, lambda: scope.client)
+        status, headers, body = await self._answer(target, asked, len(path) + len(query_string))
         if isinstance(body, bytes):
             exchange.response_bytes(status, headers, body)
         elif body is None:
@@ -147,7 +149,7 @@ class Application:
             scope["method"],
             scope["query_string"],
             RequestHeaders(scope=scope).get,
-            "{}:{}".format(*(scope.get("client") or ("", 0))),
+            lambda: "{}:{}".format(*(scope.get("client") or ("", 0))),
         )
         if target is None:
             await self._answer_common(asked, url_bytes, scope, receive, send)
@@ -202,7 +204,7 @@ class Application:
         name = self._gate.client_header
         if name:
             return (asked.header(name) or "").rpartition(",")[2]
-        return asked.peer.rpartition(":")[0]
+        return asked.peer().rpartition(":")[0]
 
     async def _answer_common(
         self, asked: Asked, url_bytes: int, scope: Scope, receive: Receive, send: Send

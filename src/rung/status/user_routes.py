@@ -54,12 +54,12 @@ Answer: TypeAlias = tuple[int, Headers, "bytes | Stream | None"]
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """A request: what servers of both kinds tell of it. `peer` is the address that it comes from."""
+    """A request: what servers of both kinds tell of it. `peer` tells the address that it comes from."""
 
     method: str
     query_string: bytes
     header: Callable[[str], str | None]
-    peer: str
+    peer: Callable[[], str]
 
 
 class UserRoutes:

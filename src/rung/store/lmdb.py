@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice, starmap, takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final, cast
 
@@ -35,6 +35,8 @@ from rung.store.lmdb_values import (
     pack_counters,
     pack_quarantined,
     pack_revision,
+    partition_key,
+    partition_of_key,
     position_key,
     unpack_applied,
     unpack_counters,
@@ -136,7 +138,12 @@ class LmdbStore:
 
     def _read_applied(self, reading: lmdb.Transaction) -> dict[int, Applied]:
         with reading.cursor(self._applied) as cursor:
-            return dict(starmap(unpack_applied, cast("Iterable[tuple[bytes, bytes]]", cursor)))
+            states = cast("Iterable[tuple[bytes, bytes]]", cursor)
+            return {partition_of_key(key): unpack_applied(value) for key, value in states}
+
+    def _read_applied_of(self, reading: lmdb.Transaction, partition: int) -> Applied:
+        found = reading.get(partition_key(partition), db=self._applied)
+        return NOTHING_APPLIED if found is None else unpack_applied(bytes(found))
 
     def record_counts(self) -> RecordCounts:
         """See `Counted.record_counts`."""
@@ -184,13 +191,18 @@ class LmdbStore:
     def standings(self, users: Sequence[tuple[bytes, int]]) -> Sequence[Standing]:
         """See `Store.standings`."""
         with self._environment.begin() as reading:
-            applied, revision = self._read_applied(reading), self._read_revision(reading)
+            revision = self._read_revision(reading)
+            # Often it is one user alone: to read every partition would take longer than all the rest.
+            applied = {
+                partition: self._read_applied_of(reading, partition)
+                for partition in {partition for _, partition in users}
+            }
             figures, attributes = self._users, self._user_attributes
             return [
                 Standing(
                     reading.get(user_id, db=figures),
                     reading.get(user_id, db=attributes),
-                    applied.get(partition, NOTHING_APPLIED),
+                    applied[partition],
                     revision,
                 )
                 for user_id, partition in users
@@ -256,9 +268,10 @@ class LmdbStore:
                 # Another has written since, perhaps what this change was computed from.
                 for database, entries in records:
                     guard_entries(entries, self._read_all(writing, database, entries.keys))
+            applied = ((partition_key(one), pack_applied(state)) for one, state in change.applied.items())
             for database, entries in (
                 *((database, entries.new()) for database, entries in records),
-                (self._applied, sorted(pack_applied(*item) for item in change.applied.items())),
+                (self._applied, sorted(applied)),
                 (self._quarantine, sorted(pack_quarantined(event) for event in change.quarantined)),
             ):
                 if entries:

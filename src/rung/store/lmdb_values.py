@@ -38,16 +38,25 @@ _decode_counters: Final = msgspec.msgpack.Decoder(_Counters).decode
 _decode_quarantined: Final = msgspec.msgpack.Decoder(_Quarantined).decode
 
 
-def unpack_applied(key: bytes, value: bytes) -> tuple[int, Applied]:
-    """Return a partition and its state."""
+def partition_of_key(key: bytes) -> int:
+    """Return the partition that a key of a state is for."""
+    return _PARTITION.unpack(key)[0]
+
+
+def partition_key(partition: int) -> bytes:
+    """Return the key of a partition's state."""
+    return _PARTITION.pack(partition)
+
+
+def unpack_applied(value: bytes) -> Applied:
+    """Return a partition's state."""
     offset, event_at = _APPLIED.unpack(value)
-    return _PARTITION.unpack(key)[0], Applied(offset, None if event_at == _NO_TIME else event_at)
+    return Applied(offset, None if event_at == _NO_TIME else event_at)
 
 
-def pack_applied(partition: int, applied: Applied) -> tuple[bytes, bytes]:
-    """Return the key and the value of a partition's state."""
-    event_at = _NO_TIME if applied.event_at is None else applied.event_at
-    return _PARTITION.pack(partition), _APPLIED.pack(applied.offset, event_at)
+def pack_applied(applied: Applied) -> bytes:
+    """Return the value of a partition's state."""
+    return _APPLIED.pack(applied.offset, _NO_TIME if applied.event_at is None else applied.event_at)
 
 
 def unpack_revision(value: bytes) -> int:
