@@ -7,6 +7,7 @@ import platform
 import statistics
 import subprocess
 import time
+import timeit
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ def machine(folder: Path) -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "python_nanoseconds": _python_nanoseconds(),
         **{name: version(name) for name in _LIBRARIES},
         "sync_milliseconds": _sync_milliseconds(folder),
         "load_before": round(os.getloadavg()[0], 2),
@@ -52,6 +54,13 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def _python_nanoseconds() -> int:
+    """Return how long Python takes for a small function: builds of one version differ by a third."""
+    turns = 100_000
+    made = "def made(number): return {number: (number, str(number))}"
+    return round(min(timeit.repeat("made(1_000)", made, number=turns)) / turns * 1e9)
 
 
 def _sync_milliseconds(folder: Path) -> dict[str, float]:
