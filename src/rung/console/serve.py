@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from granian.constants import HTTPModes, Interfaces
@@ -18,6 +21,8 @@ from rung.status.hosts import is_loopback_address
 from rung.status.serve import HEAD_BYTES_MAX, ServeError, free_port
 
 _LOOK_EVERY_SECONDS: Final = 0.02
+_THREADS_END_SECONDS_MAX: Final = 1.0
+_THREADS: Final = Path("/proc/self/task")
 
 
 def serve(application: ASGIApp, host: str, port: int, origin: Origin, started: Callable[[str], None]) -> None:
@@ -40,7 +45,9 @@ def serve(application: ASGIApp, host: str, port: int, origin: Origin, started: C
             "console.origin in rung.toml to the https address by which browsers reach it"
         )
     chosen = free_port(address, port)
+    threads = _threads()
     asyncio.run(_serve(application, address, chosen, origin, started))
+    _wait_until_gone(threads)
 
 
 async def _serve(
@@ -78,3 +85,19 @@ async def _announce(address: str, port: int, origin: Origin, started: Callable[[
             break
     name = f"[{address}]" if ":" in address else address
     started(origin.text or f"http://{name}:{port}")
+
+
+def _wait_until_gone(threads_before: int) -> None:
+    """Wait until the server's own threads have ended, which nobody else joins.
+
+    One that asks for the interpreter while that shuts down can only panic, and may take the process with it.
+    """
+    gc.collect()
+    give_up_at = time.monotonic() + _THREADS_END_SECONDS_MAX
+    while _threads() > threads_before and time.monotonic() < give_up_at:
+        time.sleep(_LOOK_EVERY_SECONDS)
+
+
+def _threads() -> int:
+    """Return how many threads this process has, whoever made them; 0 where the system does not tell."""
+    return len(list(_THREADS.iterdir())) if _THREADS.exists() else 0
