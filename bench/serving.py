@@ -159,7 +159,7 @@ def measure(home: Path, scale: float, profiles: dict[str, dict[str, str]]) -> It
         )
         yield Figure("status API, p99", "ms", [reads.p99_ms for reads in peak], "< 10")
         # Each process looks into each token once, and knows it from then on.
-        read_statuses(server, users, 6, tokens=tokens)
+        read_statuses(server, users, 10, tokens=tokens)
         own = [read_statuses(server, users, seconds, tokens=tokens) for _ in range(REPEATS)]
         note = f"each user's own token, {min(TOKENS, users):,} of them, {_errors(own)}"
         yield Figure(
