@@ -60,8 +60,8 @@ def test_killed(tmp_path: Path, kafka: tuple[Kafka, TcpProxy]) -> None:
         workers = [scene.start_worker(), scene.start_worker()]
         wait_until(lambda: sum(scene.applied().values()) > 0, "the workers apply events")
         for is_missed in (False, True):
-            kafka[0].kill()
             before = kafka[1].counts.unreachable
+            kafka[0].kill()
             if is_missed:
                 wait_until(partial(is_above, kafka[1], before), "its clients look for it in vain")
             kafka[0].launch()
