@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp
 
 from rung.console.origin import Origin
 from rung.status.hosts import is_loopback_address
-from rung.status.serve import HEAD_BYTES_MAX, ServeError, free_port
+from rung.status.serve import HEAD_BYTES_MAX, ServeError, free_port, url_of
 
 _LOOK_EVERY_SECONDS: Final = 0.02
 _THREADS_END_SECONDS_MAX: Final = 1.0
@@ -83,8 +82,7 @@ async def _announce(address: str, port: int, origin: Origin, started: Callable[[
         else:
             writer.close()
             break
-    name = f"[{address}]" if ":" in address else address
-    started(origin.text or f"http://{name}:{port}")
+    started(origin.text or url_of(address, port))
 
 
 def _wait_until_gone(threads_before: int) -> None:
@@ -92,7 +90,6 @@ def _wait_until_gone(threads_before: int) -> None:
 
     One that asks for the interpreter while that shuts down can only panic, and may take the process with it.
     """
-    gc.collect()
     give_up_at = time.monotonic() + _THREADS_END_SECONDS_MAX
     while _threads() > threads_before and time.monotonic() < give_up_at:
         time.sleep(_LOOK_EVERY_SECONDS)

@@ -181,7 +181,6 @@ class JointReader:
         self._patience_seconds = patience_seconds
         self._users_max = users_max
         self._reads_max = reads_max
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: _Waiting = {}
         self._is_due = False
         self._reads: set[asyncio.Task[list[Reading]]] = set()
@@ -194,10 +193,7 @@ class JointReader:
             StoreBusy: the store does not answer, or too many reads are under way.
             LogUnavailable: the log's number of partitions is unknown, and it does not answer.
         """
-        loop = self._loop
-        if loop is None:
-            # Kept, because to ask for it takes a call to the system (in Python 3.11).
-            loop = self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         future: asyncio.Future[Reading] = loop.create_future()
         waiting = self._waiting
         if not waiting:

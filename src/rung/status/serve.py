@@ -96,6 +96,12 @@ def free_port(address: str, port: int) -> int:
         return probe.getsockname()[1]
 
 
+def url_of(address: str, port: int) -> str:
+    """Return the URL of a server that listens on an address, without a path."""
+    name = f"[{address}]" if ":" in address else address
+    return f"http://{name}:{port}"
+
+
 class _Serving:
     """One run of the server."""
 
@@ -187,8 +193,7 @@ class _Serving:
             except OSError:
                 time.sleep(0.02)
             else:
-                name = f"[{self._address}]" if ":" in self._address else self._address
-                self._started(f"http://{name}:{self._port}")
+                self._started(url_of(self._address, self._port))
                 return
 
     def _stop_worker(self) -> None:
